@@ -47,7 +47,7 @@ export interface MessageLink {
   close(): void;
 }
 
-/** A started worker: a thread today, a process tomorrow. */
+/** A started worker, seen from the process that started it: a thread today, a process tomorrow. */
 export interface WorkerHandle {
   readonly name: string;
   readonly control: MessageLink;
@@ -57,11 +57,21 @@ export interface WorkerHandle {
   terminate(): Promise<void>;
 }
 
+/** The worker's own side. */
+export interface WorkerHost {
+  readonly name: string;
+  /** What `Threads.start` was given. */
+  readonly data: unknown;
+  readonly control: MessageLink;
+  /** Called with a link to another worker when `Threads.connect` names this one; earlier links are delivered first. */
+  onPeer(connected: (peer: string, link: MessageLink) => void): void;
+}
+
 export interface Threads {
   /** Starts a worker that runs the program this process runs, in the worker role. `data` must be structured-cloneable. */
   start(name: string, data: unknown): WorkerHandle;
-  /** A pair of connected links; each end may be posted to another thread with `post(message)` as a plain member. */
-  link(): readonly [MessageLink, MessageLink];
+  /** Gives both workers one end of a fresh link: the data plane between them, past the starting process. */
+  connect(a: WorkerHandle, b: WorkerHandle): void;
 }
 
 export interface Connection {
