@@ -61,7 +61,9 @@ export function isMillraceError(error: unknown): error is MillraceError {
 
 /** Anything thrown, as an Error. */
 export function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new MillraceError('internal', 'NON_ERROR_THROWN', String(thrown));
+  return thrown instanceof Error
+    ? thrown
+    : new MillraceError('internal', 'NON_ERROR_THROWN', String(thrown));
 }
 
 const CAUSE_DEPTH_MAX = 8;
@@ -69,7 +71,10 @@ const CAUSE_DEPTH_MAX = 8;
 export function toWireError(thrown: unknown, depth = 0): WireError {
   const error = asError(thrown);
   const known = isMillraceError(error);
-  const cause = error.cause === undefined || depth >= CAUSE_DEPTH_MAX ? undefined : toWireError(error.cause, depth + 1);
+  const cause =
+    error.cause === undefined || depth >= CAUSE_DEPTH_MAX
+      ? undefined
+      : toWireError(error.cause, depth + 1);
   return {
     kind: known ? error.kind : 'internal',
     code: known ? error.code : 'USER_CODE_FAILED',

@@ -43,7 +43,12 @@ export interface ObjectStore {
   /** Creates the object if there is none. Of any number of racing callers exactly one gets `stored`. */
   putIfAbsent(key: string, bytes: Uint8Array, signal?: AbortSignal): Promise<ConditionalPut>;
   /** Replaces the object if its version is still `etag`. Exactly one of racing callers wins. */
-  putIfMatch(key: string, bytes: Uint8Array, etag: ETag, signal?: AbortSignal): Promise<ConditionalPut>;
+  putIfMatch(
+    key: string,
+    bytes: Uint8Array,
+    etag: ETag,
+    signal?: AbortSignal,
+  ): Promise<ConditionalPut>;
   /** Idempotent: deleting what is not there succeeds. */
   delete(key: string, signal?: AbortSignal): Promise<void>;
   /** Objects whose key starts with `prefix`, in key order. */

@@ -47,7 +47,11 @@ export type SchemaNode =
   | { readonly kind: 'optional'; readonly inner: Schema<unknown> }
   | { readonly kind: 'enum'; readonly symbols: readonly string[] }
   /** Tagged union of structs: `tag` is the discriminating property, a string literal per variant. */
-  | { readonly kind: 'union'; readonly tag: string; readonly variants: Readonly<Record<string, Schema<unknown>>> }
+  | {
+      readonly kind: 'union';
+      readonly tag: string;
+      readonly variants: Readonly<Record<string, Schema<unknown>>>;
+    }
   /** A fixed-length heterogeneous array, such as a composite key. */
   | { readonly kind: 'tuple'; readonly elements: readonly Schema<unknown>[] }
   /** Any primitive key (boolean, number, bigint, string) or array of them, self-describing. The key schema when none is given. */

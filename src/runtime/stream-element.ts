@@ -1,0 +1,28 @@
+/**
+ * What flows through a channel, in order.
+ */
+import type { RecordBatch } from '../types/record-batch.ts';
+
+export type CheckpointMode = 'exactly-once' | 'at-least-once';
+
+export interface CheckpointBarrier {
+  readonly kind: 'barrier';
+  readonly checkpointId: number;
+  /** Wall clock of the trigger, epoch milliseconds. */
+  readonly triggeredAtMs: number;
+  /** Exactly-once aligns (blocks channels after their barrier); at-least-once counts barriers only. */
+  readonly mode: CheckpointMode;
+}
+
+export type StreamElement =
+  | { readonly kind: 'batch'; readonly batch: RecordBatch<unknown> }
+  | { readonly kind: 'watermark'; readonly watermark: number }
+  | { readonly kind: 'status'; readonly idle: boolean }
+  | CheckpointBarrier
+  | {
+      readonly kind: 'latency';
+      readonly markedAtMs: number;
+      readonly operatorId: string;
+      readonly subtaskIndex: number;
+    }
+  | { readonly kind: 'end-of-input' };

@@ -1,0 +1,50 @@
+/**
+ * How to run one attempt of one subtask: plain data, sent from the job master to a task manager. The code comes from
+ * the program that the task manager has built itself.
+ */
+import type { KeyedStateHandle, OperatorStateHandle } from '../state/snapshot.ts';
+
+/** One channel between two subtasks. Numbers are given by the job master and never used again within a job. */
+export interface ChannelDescriptor {
+  readonly channel: number;
+  /** The subtask at the other end and the worker that runs it. */
+  readonly peerSubtask: number;
+  readonly peerWorker: string;
+}
+
+export interface InputDescriptor {
+  readonly edgeId: string;
+  /** Which input of the head operator. */
+  readonly input: 1 | 2;
+  readonly channels: readonly ChannelDescriptor[];
+}
+
+export interface OutputDescriptor {
+  readonly edgeId: string;
+  readonly channels: readonly ChannelDescriptor[];
+}
+
+/** State of the restored checkpoint for one operator, already cut to what this subtask may need. */
+export interface OperatorRestore {
+  readonly keyed: readonly KeyedStateHandle[];
+  /** Of all old subtasks, in subtask order. */
+  readonly operator: readonly OperatorStateHandle[];
+}
+
+export interface TaskDescriptor {
+  readonly jobId: string;
+  readonly vertexId: string;
+  readonly subtaskIndex: number;
+  readonly parallelism: number;
+  readonly maxParallelism: number;
+  /** 0, 1, 2, ... per subtask. */
+  readonly attempt: number;
+  /** Unique over all attempts of all subtasks and processes. */
+  readonly attemptId: string;
+  readonly inputs: readonly InputDescriptor[];
+  readonly outputs: readonly OutputDescriptor[];
+  readonly restore?: {
+    readonly checkpointId: number;
+    readonly operators: Readonly<Record<string, OperatorRestore>>;
+  };
+}

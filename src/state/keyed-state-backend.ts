@@ -1,0 +1,111 @@
+/**
+ * The contract of keyed state: one instance per subtask of a keyed operator, over that subtask's key-group range.
+ *
+ * Invariants every backend keeps (contract suite: `testing/state-backend-contract.ts`):
+ *  B1  State is addressed by (state name, current key, namespace); nothing outside the key-group range is accepted.
+ *  B2  `snapshot` captures exactly the state at the call, however it changes before `write` settles.
+ *  B3  A restored backend, whatever the old parallelism, holds the entries of its range and nothing else.
+ *  B4  Values are immutable to their holders; a backend may hand out the object it stores.
+ */
+import type { KeyGroupRange } from '../types/key-group.ts';
+import type { Schema } from '../types/schema.ts';
+import type { StateDescriptor, StateOf } from './descriptor.ts';
+import type { KeyedStateHandle, SnapshotReader, SnapshotWriter } from './snapshot.ts';
+
+/** The namespace of states that have none. */
+export const VOID_NAMESPACE: unique symbol = Symbol('void namespace');
+
+/** State scoped by a namespace besides the key, such as a window. Without `setNamespace` it is VOID_NAMESPACE. */
+export interface Namespaced<N> {
+  setNamespace(namespace: N): void;
+  /**
+   * Folds the values of `sources` into `target` for the current key and clears the sources. List, reducing and
+   * aggregating (with `merge`) state only; `internal` STATE_NOT_MERGEABLE otherwise.
+   */
+  mergeNamespaces(target: N, sources: readonly N[]): void;
+}
+
+export interface TimerTarget<N> {
+  /** The backend's current key is the timer's key when this runs. */
+  onEventTime(timestamp: number, namespace: N): void;
+  onProcessingTime(timestamp: number, namespace: N): void;
+}
+
+/** Timers of the current key, unique per (key, namespace, timestamp) and time domain. They are state: snapshots carry them. */
+export interface InternalTimerService<N> {
+  readonly currentWatermark: number;
+  registerEventTimeTimer(namespace: N, timestamp: number): void;
+  deleteEventTimeTimer(namespace: N, timestamp: number): void;
+  registerProcessingTimeTimer(namespace: N, timestamp: number): void;
+  deleteProcessingTimeTimer(namespace: N, timestamp: number): void;
+  /** Every timer of this service within the backend's range, any order. */
+  forEachTimer(
+    domain: 'event' | 'processing',
+    visit: (key: unknown, namespace: N, timestamp: number) => void,
+  ): void;
+}
+
+export interface KeyedStateBackend {
+  readonly keyGroupRange: KeyGroupRange;
+  readonly maxParallelism: number;
+  readonly currentKey: unknown;
+  /** @hot `bench/state.ts`. Sets the key that all states and timers refer to. */
+  setCurrentKey(key: unknown): void;
+  /** Registers a state under `name`, once; checks it against restored data by schema evolution. */
+  getState<D extends StateDescriptor>(
+    name: string,
+    descriptor: D,
+  ): StateOf<D> & Namespaced<typeof VOID_NAMESPACE>;
+  getNamespacedState<D extends StateDescriptor, N>(
+    name: string,
+    descriptor: D,
+    namespaceSchema: Schema<N>,
+  ): StateOf<D> & Namespaced<N>;
+  getTimerService<N>(
+    name: string,
+    namespaceSchema: Schema<N>,
+    target: TimerTarget<N>,
+  ): InternalTimerService<N>;
+  /**
+   * Fires event-time timers with timestamp <= watermark in timestamp order, at most `limit` of them.
+   * @returns false if more are due: call again with the same watermark before anything else is processed.
+   */
+  advanceWatermark(watermark: number, limit: number): boolean;
+  /** The same for processing time; `now` in epoch milliseconds. */
+  advanceProcessingTime(now: number, limit: number): boolean;
+  /** When the next processing-time timer is due, or +Infinity. */
+  nextProcessingTime(): number;
+  /** Runs `visit` for every key that holds a value of that state in that namespace, with the current key set to it. */
+  applyToAllKeys<N>(name: string, namespace: N, visit: (key: unknown) => void): void;
+  /** Captures the state as of now; cheap. `write` encodes and stores it in the background. */
+  snapshot(checkpointId: number): PendingSnapshot;
+  notifyCheckpointComplete(checkpointId: number): void;
+  notifyCheckpointAborted(checkpointId: number): void;
+  close(): Promise<void>;
+}
+
+export interface PendingSnapshot {
+  /** Settles when the handle's bytes are durable. */
+  write(writer: SnapshotWriter): Promise<KeyedStateHandle>;
+  /** Gives the capture up. */
+  discard(): void;
+}
+
+export interface KeyedBackendParams {
+  readonly operatorId: string;
+  readonly keySchema: Schema<unknown>;
+  readonly keyGroupRange: KeyGroupRange;
+  readonly maxParallelism: number;
+  /** Handles that intersect the range, from any old parallelism; empty on a fresh start. */
+  readonly restore: readonly KeyedStateHandle[];
+  readonly reader: SnapshotReader;
+  /** Wall clock, for TTL. */
+  readonly wallMs: () => number;
+  /** False refuses `generic` schemas in state with `invalid` GENERIC_STATE_TYPE. Default option `pipeline.generic-types`. */
+  readonly allowGenericTypes: boolean;
+}
+
+export interface StateBackend {
+  readonly name: string;
+  createKeyed(params: KeyedBackendParams): Promise<KeyedStateBackend>;
+}

@@ -1,0 +1,59 @@
+/**
+ * What a checkpoint says about one subtask, as plain JSON, and where its bytes are.
+ */
+import type { JsonValue } from '../base/json.ts';
+import type { KeyGroupRange } from '../types/key-group.ts';
+
+/** Bytes of a snapshot: small ones inline in the checkpoint record, larger ones a range of an object. */
+export type StateHandle =
+  | { readonly kind: 'inline'; readonly base64: string; readonly crc32: number }
+  | {
+      readonly kind: 'object';
+      /** Key in the checkpoint store. */
+      readonly key: string;
+      readonly offset: number;
+      readonly length: number;
+      readonly crc32: number;
+    };
+
+export interface KeyedStateHandle {
+  /** Name of the backend that wrote it. */
+  readonly backend: string;
+  readonly keyGroups: KeyGroupRange;
+  readonly data: StateHandle;
+}
+
+/**
+ * Operator (non-keyed) state by name. `split` lists are redistributed round robin over the new subtasks, `union` lists
+ * are given whole to each, `broadcast` state is the same in all and each takes one copy.
+ */
+export interface OperatorStateHandle {
+  readonly data: StateHandle;
+}
+
+/** One operator of one subtask. */
+export interface OperatorSnapshot {
+  readonly keyed: readonly KeyedStateHandle[];
+  readonly operator?: OperatorStateHandle;
+}
+
+/** Everything one subtask acknowledges, by operator id. */
+export interface SubtaskSnapshot {
+  readonly operators: Readonly<Record<string, OperatorSnapshot>>;
+  /** Bytes written for it. */
+  readonly sizeBytes: number;
+}
+
+/** Stores snapshot bytes for one attempt and one checkpoint; decides inline or object. */
+export interface SnapshotWriter {
+  /** Settles when the bytes are durable. `name` need only be unique within the writer. */
+  write(name: string, chunks: readonly Uint8Array[]): Promise<StateHandle>;
+}
+
+export interface SnapshotReader {
+  /** @throws `data` SNAPSHOT_CORRUPT or OBJECT_NOT_FOUND naming the object. */
+  read(handle: StateHandle): Promise<Uint8Array>;
+}
+
+/** Coordinator-side state of a source: its enumerator. */
+export type CoordinatorState = JsonValue;
