@@ -1,0 +1,48 @@
+/** The few places that may do what the rules forbid, each with its reason. */
+
+export interface BanException {
+  readonly path: string;
+  readonly what: readonly string[];
+  readonly reason: string;
+}
+
+export const BAN_EXCEPTIONS: readonly BanException[] = [
+  {
+    path: 'src/base/real-world.ts',
+    what: [
+      'Date.now',
+      'performance',
+      'Math.random',
+      'crypto randomness',
+      'timers',
+      'scheduling',
+      'console',
+      'node:net',
+      'node:perf_hooks',
+    ],
+    reason: 'the adapter that is the real clock, timers, randomness, network and log',
+  },
+  {
+    path: 'src/base/real-threads.ts',
+    what: ['threads', 'node:worker_threads'],
+    reason: 'the adapter that is the real threads',
+  },
+  {
+    path: 'src/storage/local-store.ts',
+    what: ['node:fs', 'node:fs/promises'],
+    reason: 'the adapter that is the local folder',
+  },
+  {
+    path: 'src/base/errors.ts',
+    what: ['instanceof on errors'],
+    reason: 'where anything thrown becomes an Error, once',
+  },
+];
+
+export interface SizeException {
+  readonly path: string;
+  readonly lines: number;
+  readonly reason: string;
+}
+
+export const SIZE_EXCEPTIONS: readonly SizeException[] = [];
