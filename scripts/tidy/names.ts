@@ -23,7 +23,7 @@ export function checkNames(sources: readonly Source[]): Violation[] {
     for (const match of source.code.matchAll(DECLARED_TYPE)) {
       const name = match[1]!;
       const empty = EMPTY_WORDS.test(name) && !NOT_PREFIXED.test(name);
-      const manager = /Manager$/.test(name) && !MANAGERS.test(name);
+      const manager = name.endsWith('Manager') && !MANAGERS.test(name);
       if (empty || manager) {
         violations.push({
           path: source.path,
