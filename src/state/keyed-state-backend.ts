@@ -79,6 +79,8 @@ export interface KeyedStateBackend {
   applyToAllKeys<N>(name: string, namespace: N, visit: (key: unknown) => void): void;
   /** Captures the state as of now; cheap. `write` encodes and stores it in the background. */
   snapshot(checkpointId: number): PendingSnapshot;
+  /** Names of restored states that nothing has registered: their values would be lost. */
+  unclaimedStates(): readonly string[];
   notifyCheckpointComplete(checkpointId: number): void;
   notifyCheckpointAborted(checkpointId: number): void;
   close(): Promise<void>;
@@ -101,6 +103,8 @@ export interface KeyedBackendParams {
   readonly reader: SnapshotReader;
   /** Wall clock, for TTL. */
   readonly wallMs: () => number;
+  /** Lets other work run between slices of a snapshot. */
+  readonly yieldToLoop: () => Promise<void>;
   /** False refuses `generic` schemas in state with `invalid` GENERIC_STATE_TYPE. Default option `pipeline.generic-types`. */
   readonly allowGenericTypes: boolean;
 }

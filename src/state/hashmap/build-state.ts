@@ -1,0 +1,76 @@
+/** From a descriptor to the state object that user code holds, TTL included. */
+import { keyIdentity } from '../../types/key-codec.ts';
+import type { AggregateFunction, StateDescriptor } from '../descriptor.ts';
+import {
+  HashMapAggregatingState,
+  HashMapListState,
+  HashMapMapState,
+  HashMapReducingState,
+  HashMapValueState,
+} from './keyed-states.ts';
+import type { StateTable } from './state-table.ts';
+import { hasTtl } from './stored-value.ts';
+import {
+  type Fold,
+  TtlFoldState,
+  TtlListState,
+  TtlMapState,
+  TtlRule,
+  TtlValueState,
+} from './ttl-states.ts';
+
+export interface StateParams {
+  readonly table: StateTable;
+  readonly descriptor: StateDescriptor;
+  readonly identify: (namespace: unknown) => unknown;
+  readonly wallMs: () => number;
+}
+
+export function buildState(params: StateParams): unknown {
+  const { table, descriptor, identify } = params;
+  if (hasTtl(descriptor)) return buildTtlState(params, new TtlRule(descriptor.ttl!, params.wallMs));
+  switch (descriptor.kind) {
+    case 'value':
+      return new HashMapValueState(table, identify, descriptor.default);
+    case 'list':
+      return new HashMapListState(table, identify);
+    case 'map':
+      return new HashMapMapState(table, identify, keyIdentity(descriptor.keySchema));
+    case 'reducing':
+      return new HashMapReducingState(table, identify, descriptor.reduce);
+    case 'aggregating':
+      return new HashMapAggregatingState(table, identify, descriptor.aggregate);
+  }
+}
+
+function buildTtlState({ table, descriptor, identify }: StateParams, rule: TtlRule): unknown {
+  const stamped = (fallback?: unknown): TtlValueState =>
+    new TtlValueState(new HashMapValueState(table, identify, undefined), rule, fallback);
+  switch (descriptor.kind) {
+    case 'value':
+      return stamped(descriptor.default);
+    case 'list':
+      return new TtlListState(new HashMapListState(table, identify), rule);
+    case 'map':
+      return new TtlMapState(
+        new HashMapMapState(table, identify, keyIdentity(descriptor.keySchema)),
+        rule,
+      );
+    case 'reducing':
+      return new TtlFoldState(stamped(), reducingFold(descriptor.reduce));
+    case 'aggregating':
+      return new TtlFoldState(stamped(), aggregatingFold(descriptor.aggregate));
+  }
+}
+
+const reducingFold = (reduce: (a: unknown, b: unknown) => unknown): Fold => ({
+  add: (held, value) => (held === undefined ? value : reduce(held, value)),
+  merge: reduce,
+  result: (held) => held,
+});
+
+const aggregatingFold = (aggregate: AggregateFunction<unknown, unknown, unknown>): Fold => ({
+  add: (held, value) => aggregate.add(value, held ?? aggregate.createAccumulator()),
+  merge: (a, b) => aggregate.merge!(a, b),
+  result: (held) => aggregate.getResult(held),
+});

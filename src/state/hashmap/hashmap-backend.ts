@@ -1,0 +1,423 @@
+/**
+ * Keyed state as live objects on the heap: the backend for state that fits in memory.
+ *
+ * Owns the key context, one `StateTable` per state and per timer domain, and the snapshots that are being written. Snapshots are taken in
+ * O(tables) and encoded copy-on-write by bucket (see `snapshot-capture.ts`), in full each time.
+ */
+import { ByteReader, type ByteWriter } from '../../base/bytes.ts';
+import { assert, internal, invalid, MillraceError } from '../../base/errors.ts';
+import { keyCodec, keyIdentity } from '../../types/key-codec.ts';
+import { hashKey, murmurHash } from '../../types/key-hash.ts';
+import type { KeyGroupRange } from '../../types/key-group.ts';
+import { checkCompatibility } from '../../types/evolution.ts';
+import { schemaFromJson, schemaToJson } from '../../types/schema-json.ts';
+import type { Schema } from '../../types/schema.ts';
+import type { StateDescriptor, StateOf } from '../descriptor.ts';
+import type {
+  InternalTimerService,
+  KeyedBackendParams,
+  KeyedStateBackend,
+  Namespaced,
+  PendingSnapshot,
+  StateBackend,
+  TimerTarget,
+  VOID_NAMESPACE,
+} from '../keyed-state-backend.ts';
+import { buildState } from './build-state.ts';
+import { type CapturedTable, SnapshotCapture } from './snapshot-capture.ts';
+import {
+  covers,
+  decodeFooter,
+  type EntryCodecs,
+  readAddress,
+  type SectionHeader,
+  type TableHeader,
+  writeAddress,
+  writeValueEntry,
+} from './snapshot-format.ts';
+import { type Bucket, BucketLayout, Cell, KeyContext, StateTable } from './state-table.ts';
+import { refuseGeneric, storedCodec, storedDecoder, storedSchema } from './stored-value.ts';
+import type { Timer } from './timer-queue.ts';
+import { HashMapTimerService } from './timer-service.ts';
+
+/** One restored file: its bytes stay until every state in it has been claimed. */
+interface RestoredFile {
+  readonly bytes: Uint8Array;
+  readonly tables: readonly TableHeader[];
+  readonly sections: readonly SectionHeader[];
+  readonly claimed: Set<number>;
+}
+
+const NO_NAMESPACE = (): undefined => undefined;
+
+export class HashMapStateBackend implements StateBackend {
+  readonly name = 'hashmap';
+
+  async createKeyed(params: KeyedBackendParams): Promise<KeyedStateBackend> {
+    const files: RestoredFile[] = [];
+    for (const handle of params.restore) {
+      const bytes = await params.reader.read(handle.data);
+      const header = decodeFooter(bytes);
+      checkKeySchema(params, schemaFromJson(header.keySchema));
+      files.push({ bytes, tables: header.tables, sections: header.sections, claimed: new Set() });
+    }
+    return new HashMapKeyedBackend(params, files);
+  }
+}
+
+function checkKeySchema(params: KeyedBackendParams, stored: Schema<unknown>): void {
+  const compatibility = checkCompatibility(stored, params.keySchema);
+  if (compatibility.outcome === 'as-is') return;
+  const reasons =
+    compatibility.outcome === 'incompatible' ? compatibility.reasons : ['keys cannot be migrated'];
+  throw new MillraceError(
+    'data',
+    'KEY_SCHEMA_INCOMPATIBLE',
+    `the keys of operator ${params.operatorId} changed: ${reasons.join('; ')}`,
+    {
+      details: { operator: params.operatorId, reasons },
+    },
+  );
+}
+
+export class HashMapKeyedBackend implements KeyedStateBackend {
+  readonly keyGroupRange: KeyGroupRange;
+  readonly maxParallelism: number;
+  readonly #params: KeyedBackendParams;
+  readonly #context = new KeyContext();
+  readonly #layout: BucketLayout;
+  readonly #identify: (key: unknown) => unknown;
+  readonly #keyCodec;
+  readonly #files: readonly RestoredFile[];
+  readonly #states = new Map<
+    string,
+    { readonly descriptor: StateDescriptor; readonly table: StateTable }
+  >();
+  readonly #timers = new Map<string, HashMapTimerService<unknown>>();
+  readonly #tables: CapturedTable[] = [];
+  readonly #tableIndex = new Map<StateTable, number>();
+  readonly #captures = new Set<SnapshotCapture>();
+  #watermark = Number.NEGATIVE_INFINITY;
+
+  constructor(params: KeyedBackendParams, files: readonly RestoredFile[]) {
+    this.#params = params;
+    this.keyGroupRange = params.keyGroupRange;
+    this.maxParallelism = params.maxParallelism;
+    this.#layout = new BucketLayout(params.keyGroupRange);
+    this.#identify = keyIdentity(params.keySchema);
+    this.#keyCodec = keyCodec(params.keySchema);
+    this.#files = files;
+    this.#context.capture = (table, bucket) => this.#captureBucket(table, bucket);
+  }
+
+  get currentKey(): unknown {
+    return this.#context.key;
+  }
+
+  /** @hot bench/state.ts */
+  setCurrentKey(key: unknown): void {
+    const keyGroup = murmurHash(hashKey(key, this.#params.keySchema)) % this.maxParallelism;
+    this.#setKey(key, keyGroup);
+  }
+
+  #setKey(key: unknown, keyGroup: number): void {
+    const context = this.#context;
+    if (keyGroup < this.keyGroupRange.start || keyGroup > this.keyGroupRange.end) {
+      throw internal(
+        'KEY_OUTSIDE_RANGE',
+        `key group ${keyGroup} is outside ${this.keyGroupRange.start} to ${this.keyGroupRange.end} of operator ${this.#params.operatorId}`,
+      );
+    }
+    context.key = key;
+    context.keyId = this.#identify(key);
+    context.keyGroup = keyGroup;
+    context.bucket = this.#layout.bucketOf(keyGroup);
+    context.version++;
+  }
+
+  getState<D extends StateDescriptor>(
+    name: string,
+    descriptor: D,
+  ): StateOf<D> & Namespaced<typeof VOID_NAMESPACE> {
+    return this.#register(name, descriptor, undefined) as StateOf<D> &
+      Namespaced<typeof VOID_NAMESPACE>; // buildState makes the kind that the descriptor names
+  }
+
+  getNamespacedState<D extends StateDescriptor, N>(
+    name: string,
+    descriptor: D,
+    namespaceSchema: Schema<N>,
+  ): StateOf<D> & Namespaced<N> {
+    return this.#register(name, descriptor, namespaceSchema) as StateOf<D> & Namespaced<N>; // as above
+  }
+
+  getTimerService<N>(
+    name: string,
+    namespaceSchema: Schema<N>,
+    target: TimerTarget<N>,
+  ): InternalTimerService<N> {
+    if (this.#timers.has(name))
+      throw invalid('DUPLICATE_STATE', `timer service "${name}" is registered twice`);
+    const identify = keyIdentity(namespaceSchema);
+    const make = (domain: 'event' | 'processing'): StateTable =>
+      new StateTable(`${name}/${domain}`, this.#layout, this.#context);
+    const service = new HashMapTimerService<N>({
+      context: this.#context,
+      target,
+      identify,
+      tables: { event: make('event'), processing: make('processing') },
+      setKey: (key, keyGroup) => this.#setKey(key, keyGroup),
+      identifyKey: this.#identify,
+      watermark: () => this.#watermark,
+    });
+    this.#timers.set(name, service as HashMapTimerService<unknown>); // namespaces are opaque to the backend
+    const codecs: EntryCodecs = { key: this.#keyCodec, namespace: keyCodec(namespaceSchema) };
+    for (const domain of ['event', 'processing'] as const) {
+      const table = service.tables[domain];
+      const header: TableHeader = {
+        name,
+        kind: `${domain}-timers`,
+        valueSchema: null,
+        namespaceSchema: schemaToJson(namespaceSchema),
+      };
+      this.#addTable(table, header, (bucket, writer) => encodeTimers(bucket, writer, codecs));
+      this.#restoreTable(header, codecs, (address, reader) =>
+        service.restore(domain, { ...address, timestamp: reader.f64() }),
+      );
+    }
+    return service;
+  }
+
+  advanceWatermark(watermark: number, limit: number): boolean {
+    this.#watermark = watermark;
+    return this.#fire('event', watermark, limit);
+  }
+
+  advanceProcessingTime(now: number, limit: number): boolean {
+    return this.#fire('processing', now, limit);
+  }
+
+  nextProcessingTime(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const service of this.#timers.values()) next = Math.min(next, service.next('processing'));
+    return next;
+  }
+
+  applyToAllKeys<N>(name: string, namespace: N, visit: (key: unknown) => void): void {
+    const state = this.#states.get(name);
+    if (state === undefined) throw invalid('UNKNOWN_STATE', `no state "${name}" is registered`);
+    const wanted = namespace === undefined || typeof namespace === 'symbol' ? undefined : namespace;
+    for (const cell of [...state.table.cells()]) {
+      if (cell.namespaceId !== wanted && cell.namespace !== wanted) continue;
+      this.#setKey(cell.key, cell.keyGroup);
+      visit(cell.key);
+    }
+  }
+
+  snapshot(checkpointId: number): PendingSnapshot {
+    const capture = new SnapshotCapture({
+      checkpointId,
+      epoch: ++this.#context.epoch,
+      tables: this.#tables,
+      base: {
+        keySchema: schemaToJson(this.#params.keySchema),
+        maxParallelism: this.maxParallelism,
+        range: this.keyGroupRange,
+      },
+      yieldToLoop: this.#params.yieldToLoop,
+      ended: (ended) => this.#captures.delete(ended),
+    });
+    this.#captures.add(capture);
+    return capture;
+  }
+
+  notifyCheckpointComplete(): void {}
+
+  notifyCheckpointAborted(): void {}
+
+  unclaimedStates(): readonly string[] {
+    const names = this.#files.flatMap((file) =>
+      file.tables.filter((_, i) => !file.claimed.has(i)).map(({ name }) => name),
+    );
+    return [...new Set(names)];
+  }
+
+  async close(): Promise<void> {
+    for (const capture of [...this.#captures]) capture.discard();
+  }
+
+  #register(
+    name: string,
+    descriptor: StateDescriptor,
+    namespaceSchema: Schema<unknown> | undefined,
+  ): unknown {
+    if (this.#states.has(name))
+      throw invalid(
+        'DUPLICATE_STATE',
+        `state "${name}" is registered twice in operator ${this.#params.operatorId}`,
+      );
+    if (!this.#params.allowGenericTypes) refuseGeneric(name, descriptor.schema);
+    const table = new StateTable(name, this.#layout, this.#context);
+    const codec = storedCodec(descriptor);
+    const codecs: EntryCodecs = {
+      key: this.#keyCodec,
+      namespace: namespaceSchema === undefined ? undefined : keyCodec(namespaceSchema),
+    };
+    const header: TableHeader = {
+      name,
+      kind: descriptor.kind,
+      valueSchema: schemaToJson(storedSchema(descriptor)),
+      namespaceSchema: namespaceSchema === undefined ? null : schemaToJson(namespaceSchema),
+    };
+    this.#addTable(table, header, (bucket, writer) => {
+      let entries = 0;
+      for (const head of bucket.cells.values()) {
+        for (let cell: Cell | undefined = head; cell !== undefined; cell = cell.next) {
+          const { value } = cell;
+          writeValueEntry(writer, codecs, cell, (into) => codec.encode(value, into));
+          entries++;
+        }
+      }
+      return entries;
+    });
+    const identify = namespaceSchema === undefined ? NO_NAMESPACE : keyIdentity(namespaceSchema);
+    let decode:
+      | { readonly schema: string; readonly read: (reader: ByteReader) => unknown }
+      | undefined;
+    this.#restoreTable(header, codecs, ({ key, keyGroup, namespace }, reader, stored) => {
+      const schema = JSON.stringify(stored.valueSchema);
+      if (decode?.schema !== schema)
+        decode = {
+          schema,
+          read: storedDecoder(name, schemaFromJson(stored.valueSchema), descriptor),
+        };
+      const length = reader.varint();
+      const end = reader.position + length;
+      const value = decode.read(new ByteReader(reader.buffer, reader.position, end));
+      reader.position = end;
+      table.restore(
+        this.#identify(key),
+        new Cell(key, keyGroup, namespace, identify(namespace), value),
+      );
+    });
+    this.#states.set(name, { descriptor, table });
+    return buildState({ table, descriptor, identify, wallMs: this.#params.wallMs });
+  }
+
+  #addTable(
+    table: StateTable,
+    header: TableHeader,
+    encode: (bucket: Bucket, writer: ByteWriter) => number,
+  ): void {
+    assert(this.#captures.size === 0, 'states are registered before the first snapshot');
+    this.#tableIndex.set(table, this.#tables.length);
+    this.#tables.push({
+      header,
+      buckets: table.buckets,
+      groupsOf: (bucket) => this.#layout.groupsOf(bucket),
+      encode,
+    });
+  }
+
+  #restoreTable(
+    header: TableHeader,
+    codecs: EntryCodecs,
+    add: (
+      address: { key: unknown; keyGroup: number; namespace: unknown },
+      reader: ByteReader,
+      stored: TableHeader,
+    ) => void,
+  ): void {
+    for (const file of this.#files) {
+      const index = file.tables.findIndex(
+        ({ name, kind }) =>
+          name === header.name &&
+          isTimers(kind) === isTimers(header.kind) &&
+          (!isTimers(kind) || kind === header.kind),
+      );
+      if (index === -1) continue;
+      const stored = file.tables[index]!;
+      this.#checkTable(stored, header);
+      file.claimed.add(index);
+      for (const section of file.sections) {
+        if (
+          section.table !== index ||
+          section.end < this.keyGroupRange.start ||
+          section.start > this.keyGroupRange.end
+        )
+          continue;
+        const reader = new ByteReader(file.bytes, section.offset, section.offset + section.length);
+        for (let i = 0; i < section.entries; i++) {
+          const address = readAddress(reader, codecs);
+          if (covers(this.keyGroupRange, address.keyGroup)) add(address, reader, stored);
+          else skipRest(reader, header);
+        }
+      }
+    }
+  }
+
+  #checkTable(stored: TableHeader, header: TableHeader): void {
+    const fail = (what: string): never => {
+      throw new MillraceError(
+        'data',
+        'STATE_SCHEMA_INCOMPATIBLE',
+        `state "${header.name}" of operator ${this.#params.operatorId} ${what}`,
+        { details: { state: header.name } },
+      );
+    };
+    if (stored.kind !== header.kind)
+      fail(`was ${stored.kind} state and is ${header.kind} state now`);
+    if (JSON.stringify(stored.namespaceSchema) !== JSON.stringify(header.namespaceSchema))
+      fail('has another namespace (window) type now');
+  }
+
+  #captureBucket(table: StateTable, bucket: number): void {
+    const index = this.#tableIndex.get(table)!;
+    for (const capture of this.#captures) capture.capture(index, bucket);
+    table.buckets[bucket]!.capturedEpoch = this.#context.epoch;
+  }
+
+  #fire(domain: 'event' | 'processing', until: number, limit: number): boolean {
+    let left = limit;
+    for (;;) {
+      // The earliest timer of all services first, so that services of one operator interleave by time.
+      let earliest: HashMapTimerService<unknown> | undefined;
+      for (const service of this.#timers.values()) {
+        const next = service.next(domain);
+        if (
+          next !== Number.POSITIVE_INFINITY &&
+          next <= until &&
+          next < (earliest?.next(domain) ?? Number.POSITIVE_INFINITY)
+        )
+          earliest = service;
+      }
+      if (earliest === undefined) return true;
+      if (left === 0) return false;
+      if (earliest.fireNext(domain, until)) left--;
+    }
+  }
+}
+
+const isTimers = (kind: TableHeader['kind']): boolean =>
+  kind === 'event-timers' || kind === 'processing-timers';
+
+function encodeTimers(bucket: Bucket, writer: ByteWriter, codecs: EntryCodecs): number {
+  let entries = 0;
+  for (const head of bucket.cells.values()) {
+    for (let cell: Cell | undefined = head; cell !== undefined; cell = cell.next) {
+      writeAddress(writer, codecs, cell);
+      writer.f64((cell.value as Timer).timestamp); // timer tables hold nothing else
+      entries++;
+    }
+  }
+  return entries;
+}
+
+function skipRest(reader: ByteReader, header: TableHeader): void {
+  if (isTimers(header.kind)) {
+    reader.f64();
+  } else {
+    const length = reader.varint();
+    reader.position += length;
+  }
+}

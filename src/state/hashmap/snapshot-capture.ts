@@ -1,0 +1,126 @@
+/**
+ * One snapshot of a hashmap backend on its way: which buckets it has encoded and which it still has to.
+ *
+ * The flip is O(number of tables). Afterwards a bucket is encoded either by `write`, in the background and in slices, or by
+ * `capture`, right before its first change (invariant T1 of `state-table.ts`), whichever comes first.
+ */
+import { ByteWriter } from '../../base/bytes.ts';
+import type { KeyGroupRange } from '../../types/key-group.ts';
+import type { PendingSnapshot } from '../keyed-state-backend.ts';
+import type { KeyedStateHandle, SnapshotWriter } from '../snapshot.ts';
+import { encodeFooter, type SectionHeader, type TableHeader } from './snapshot-format.ts';
+import type { Bucket } from './state-table.ts';
+
+/** What a capture needs to know of a table. */
+export interface CapturedTable {
+  readonly header: TableHeader;
+  readonly buckets: readonly (Bucket | undefined)[];
+  groupsOf(bucket: number): KeyGroupRange;
+  /** Appends the entries of a bucket; returns how many. */
+  encode(bucket: Bucket, writer: ByteWriter): number;
+}
+
+/** Encode about this much between yields: some milliseconds. */
+const SLICE_BYTES = 256 * 1024;
+/** Sections gather into chunks of about this size. */
+const CHUNK_BYTES = 1024 * 1024;
+
+export class SnapshotCapture implements PendingSnapshot {
+  readonly #checkpointId: number;
+  readonly #epoch: number;
+  readonly #tables: readonly CapturedTable[];
+  readonly #base: {
+    readonly keySchema: TableHeader['valueSchema'];
+    readonly maxParallelism: number;
+    readonly range: KeyGroupRange;
+  };
+  readonly #yieldToLoop: () => Promise<void>;
+  readonly #ended: (capture: SnapshotCapture) => void;
+  readonly #sections: SectionHeader[] = [];
+  readonly #chunks: Uint8Array[] = [];
+  #writer = new ByteWriter(64 * 1024);
+  #offset = 0;
+
+  constructor(params: {
+    readonly checkpointId: number;
+    readonly epoch: number;
+    readonly tables: readonly CapturedTable[];
+    readonly base: {
+      readonly keySchema: TableHeader['valueSchema'];
+      readonly maxParallelism: number;
+      readonly range: KeyGroupRange;
+    };
+    readonly yieldToLoop: () => Promise<void>;
+    readonly ended: (capture: SnapshotCapture) => void;
+  }) {
+    this.#checkpointId = params.checkpointId;
+    this.#epoch = params.epoch;
+    this.#tables = params.tables;
+    this.#base = params.base;
+    this.#yieldToLoop = params.yieldToLoop;
+    this.#ended = params.ended;
+  }
+
+  /** Encodes a bucket as it is now, unless that has happened. */
+  capture(table: number, index: number): void {
+    const captured = this.#tables[table];
+    const bucket = captured?.buckets[index];
+    if (captured === undefined || bucket === undefined || bucket.capturedEpoch >= this.#epoch)
+      return;
+    bucket.capturedEpoch = this.#epoch;
+    const start = this.#writer.position;
+    const entries = captured.encode(bucket, this.#writer);
+    if (entries === 0) return;
+    const groups = captured.groupsOf(index);
+    const length = this.#writer.position - start;
+    this.#sections.push({
+      table,
+      start: groups.start,
+      end: groups.end,
+      offset: this.#offset + start,
+      length,
+      entries,
+    });
+    if (this.#writer.position >= CHUNK_BYTES) this.#closeChunk();
+  }
+
+  async write(writer: SnapshotWriter): Promise<KeyedStateHandle> {
+    try {
+      let budget = SLICE_BYTES;
+      for (let table = 0; table < this.#tables.length; table++) {
+        for (let index = 0; index < this.#tables[table]!.buckets.length; index++) {
+          const before = this.#offset + this.#writer.position;
+          this.capture(table, index);
+          budget -= this.#offset + this.#writer.position - before;
+          if (budget <= 0) {
+            await this.#yieldToLoop();
+            budget = SLICE_BYTES;
+          }
+        }
+      }
+    } finally {
+      this.#ended(this);
+    }
+    this.#closeChunk();
+    const { keySchema, maxParallelism, range } = this.#base;
+    const footer = encodeFooter({
+      keySchema,
+      maxParallelism,
+      tables: this.#tables.map(({ header }) => header),
+      sections: this.#sections,
+    });
+    const data = await writer.write(`keyed-${this.#checkpointId}`, [...this.#chunks, footer]);
+    return { backend: 'hashmap', keyGroups: range, data };
+  }
+
+  discard(): void {
+    this.#ended(this);
+  }
+
+  #closeChunk(): void {
+    if (this.#writer.position === 0) return;
+    this.#chunks.push(Uint8Array.prototype.slice.call(this.#writer.view()));
+    this.#offset += this.#writer.position;
+    this.#writer.reset();
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * Timers of one service: the entries, by key, in tables that snapshots capture like any state; and their order, in queues that are rebuilt
+ * on restore.
+ */
+import type { InternalTimerService, TimerTarget } from '../keyed-state-backend.ts';
+import type { Address } from './snapshot-format.ts';
+import { Cell, type KeyContext, type StateTable } from './state-table.ts';
+import { Timer, TimerQueue } from './timer-queue.ts';
+
+export type TimerDomain = 'event' | 'processing';
+
+export interface TimerServiceParams<N> {
+  readonly context: KeyContext;
+  readonly target: TimerTarget<N>;
+  readonly identify: (namespace: unknown) => unknown;
+  readonly tables: Readonly<Record<TimerDomain, StateTable>>;
+  readonly setKey: (key: unknown, keyGroup: number) => void;
+  readonly identifyKey: (key: unknown) => unknown;
+  readonly watermark: () => number;
+}
+
+/** The timer of a cell in a timer table. */
+const timerOf = (cell: Cell): Timer => cell.value as Timer; // timer tables hold nothing else
+
+export class HashMapTimerService<N> implements InternalTimerService<N> {
+  readonly tables: Readonly<Record<TimerDomain, StateTable>>;
+  readonly #params: TimerServiceParams<N>;
+  readonly #queues: Readonly<Record<TimerDomain, TimerQueue>> = {
+    event: new TimerQueue(),
+    processing: new TimerQueue(),
+  };
+
+  constructor(params: TimerServiceParams<N>) {
+    this.#params = params;
+    this.tables = params.tables;
+  }
+
+  get currentWatermark(): number {
+    return this.#params.watermark();
+  }
+
+  registerEventTimeTimer(namespace: N, timestamp: number): void {
+    this.#register('event', namespace, timestamp);
+  }
+
+  deleteEventTimeTimer(namespace: N, timestamp: number): void {
+    this.#delete('event', namespace, timestamp);
+  }
+
+  registerProcessingTimeTimer(namespace: N, timestamp: number): void {
+    this.#register('processing', namespace, timestamp);
+  }
+
+  deleteProcessingTimeTimer(namespace: N, timestamp: number): void {
+    this.#delete('processing', namespace, timestamp);
+  }
+
+  forEachTimer(
+    domain: TimerDomain,
+    visit: (key: unknown, namespace: N, timestamp: number) => void,
+  ): void {
+    for (const cell of [...this.tables[domain].cells()])
+      visit(cell.key, cell.namespace as N, timerOf(cell).timestamp); // namespaces of this service
+  }
+
+  /** When the earliest timer is due; +Infinity for none. */
+  next(domain: TimerDomain): number {
+    return this.#queues[domain].first;
+  }
+
+  /** Fires the earliest live timer with timestamp <= `until`; false if there is none. */
+  fireNext(domain: TimerDomain, until: number): boolean {
+    const timer = this.#queues[domain].poll(until);
+    if (timer === undefined) return false;
+    this.#params.setKey(timer.key, timer.keyGroup);
+    this.#unlink(domain, timer.namespaceId, timer.timestamp);
+    const namespace = timer.namespace as N; // registered by this service
+    if (domain === 'event') this.#params.target.onEventTime(timer.timestamp, namespace);
+    else this.#params.target.onProcessingTime(timer.timestamp, namespace);
+    return true;
+  }
+
+  /** Adds a timer read from a snapshot. */
+  restore(
+    domain: TimerDomain,
+    { key, keyGroup, namespace, timestamp }: Address & { readonly timestamp: number },
+  ): void {
+    const namespaceId = this.#params.identify(namespace);
+    const timer = new Timer(key, keyGroup, namespace, namespaceId, timestamp);
+    this.tables[domain].restore(
+      this.#params.identifyKey(key),
+      new Cell(key, keyGroup, namespace, namespaceId, timer),
+    );
+    this.#queues[domain].add(timer);
+  }
+
+  /** @hot A timer at +Infinity never fires and is not kept. */
+  #register(domain: TimerDomain, namespace: N, timestamp: number): void {
+    if (timestamp === Number.POSITIVE_INFINITY) return;
+    const { context } = this.#params;
+    const namespaceId = this.#params.identify(namespace);
+    const { cells } = this.tables[domain].touch();
+    const head = cells.get(context.keyId);
+    for (let cell = head; cell !== undefined; cell = cell.next) {
+      if (cell.namespaceId === namespaceId && timerOf(cell).timestamp === timestamp) return;
+    }
+    const timer = new Timer(context.key, context.keyGroup, namespace, namespaceId, timestamp);
+    const cell = new Cell(context.key, context.keyGroup, namespace, namespaceId, timer);
+    cell.next = head;
+    cells.set(context.keyId, cell);
+    this.#queues[domain].add(timer);
+  }
+
+  #delete(domain: TimerDomain, namespace: N, timestamp: number): void {
+    const timer = this.#unlink(domain, this.#params.identify(namespace), timestamp);
+    if (timer !== undefined) timer.deleted = true;
+  }
+
+  #unlink(domain: TimerDomain, namespaceId: unknown, timestamp: number): Timer | undefined {
+    const { keyId } = this.#params.context;
+    const { cells } = this.tables[domain].touch();
+    let before: Cell | undefined;
+    for (let cell = cells.get(keyId); cell !== undefined; before = cell, cell = cell.next) {
+      if (cell.namespaceId !== namespaceId || timerOf(cell).timestamp !== timestamp) continue;
+      if (before !== undefined) before.next = cell.next;
+      else if (cell.next === undefined) cells.delete(keyId);
+      else cells.set(keyId, cell.next);
+      return timerOf(cell);
+    }
+    return undefined;
+  }
+}
