@@ -83,6 +83,8 @@ export interface Operator {
   open(context: OperatorContext): void | Promise<void>;
   /** See O3. Absent: never blocked. */
   readonly blocked?: boolean;
+  /** Emits what timers have collected; called after each slice of timers and each mail. */
+  flush?(): void;
   /** Emits everything that belongs before the barrier. */
   prepareSnapshot?(checkpointId: number): void | Promise<void>;
   /** Writes what is held in fields into operator or keyed state; the task captures state right after. */

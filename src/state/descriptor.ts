@@ -44,7 +44,8 @@ export interface MapStateDescriptor<K, V> extends StateOptions {
 export interface ReducingStateDescriptor<T> extends StateOptions {
   readonly kind: 'reducing';
   readonly schema: Schema<T>;
-  readonly reduce: (a: T, b: T) => T;
+  /** A method, so that typed descriptors are assignable to the erased form. */
+  reduce(a: T, b: T): T;
 }
 export interface AggregatingStateDescriptor<In, Acc, Out> extends StateOptions {
   readonly kind: 'aggregating';

@@ -17,6 +17,8 @@ export const VOID_NAMESPACE: unique symbol = Symbol('void namespace');
 
 /** State scoped by a namespace besides the key, such as a window. Without `setNamespace` it is VOID_NAMESPACE. */
 export interface Namespaced<N> {
+  /** Whether the current key holds anything in the current namespace. */
+  readonly exists: boolean;
   setNamespace(namespace: N): void;
   /**
    * Folds the values of `sources` into `target` for the current key and clears the sources. List, reducing and

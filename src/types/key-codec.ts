@@ -8,7 +8,7 @@
  *   enum: u16 index | tuple, struct: elements in order | optional: 0, or 1 and the value
  *   key: a type byte (1 boolean, 2 number, 3 bigint, 4 string, 5 array: elements each after 1, ended by 0), then as above
  */
-import { ByteReader, ByteWriter } from '../base/bytes.ts';
+import { type ByteReader, ByteWriter } from '../base/bytes.ts';
 import { invalid, MillraceError } from '../base/errors.ts';
 import type { Codec } from './codec.ts';
 import { describeSchema } from './schema-json.ts';

@@ -15,7 +15,7 @@
  * the runtime; decoded strings never share memory with the buffer they came from.
  */
 import { packr } from './generic-values.ts';
-import { ByteReader, ByteWriter } from '../base/bytes.ts';
+import type { ByteReader, ByteWriter } from '../base/bytes.ts';
 import { invalid, MillraceError } from '../base/errors.ts';
 import type { Codec } from './codec.ts';
 import type { Schema } from './schema.ts';

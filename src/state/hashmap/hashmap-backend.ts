@@ -5,7 +5,7 @@
  * O(tables) and encoded copy-on-write by bucket (see `snapshot-capture.ts`), in full each time.
  */
 import { ByteReader, type ByteWriter } from '../../base/bytes.ts';
-import { assert, internal, invalid, MillraceError } from '../../base/errors.ts';
+import { internal, invalid, MillraceError } from '../../base/errors.ts';
 import { keyCodec, keyIdentity } from '../../types/key-codec.ts';
 import { hashKey, murmurHash } from '../../types/key-hash.ts';
 import type { KeyGroupRange } from '../../types/key-group.ts';
@@ -218,7 +218,7 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
     const capture = new SnapshotCapture({
       checkpointId,
       epoch: ++this.#context.epoch,
-      tables: this.#tables,
+      tables: [...this.#tables],
       base: {
         keySchema: schemaToJson(this.#params.keySchema),
         maxParallelism: this.maxParallelism,
@@ -309,7 +309,6 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
     header: TableHeader,
     encode: (bucket: Bucket, writer: ByteWriter) => number,
   ): void {
-    assert(this.#captures.size === 0, 'states are registered before the first snapshot');
     this.#tableIndex.set(table, this.#tables.length);
     this.#tables.push({
       header,

@@ -23,6 +23,11 @@ class TableState<V> {
     this.#identify = identify;
   }
 
+  /** @hot */
+  get exists(): boolean {
+    return this.table.find(this.namespaceId) !== undefined;
+  }
+
   setNamespace(namespace: unknown): void {
     this.namespace = namespace;
     this.namespaceId = this.#identify(namespace);

@@ -68,6 +68,10 @@ export class TtlValueState implements ValueState<unknown>, Namespaced<unknown> {
     this.#inner.clear();
   }
 
+  get exists(): boolean {
+    return this.#inner.exists;
+  }
+
   setNamespace(namespace: unknown): void {
     this.#inner.setNamespace(namespace);
   }
@@ -110,6 +114,10 @@ export class TtlListState implements ListState<unknown>, Namespaced<unknown> {
 
   clear(): void {
     this.#inner.clear();
+  }
+
+  get exists(): boolean {
+    return this.#inner.exists;
   }
 
   setNamespace(namespace: unknown): void {
@@ -173,6 +181,10 @@ export class TtlMapState implements MapState<unknown, unknown>, Namespaced<unkno
     this.#inner.clear();
   }
 
+  get exists(): boolean {
+    return this.#inner.exists;
+  }
+
   setNamespace(namespace: unknown): void {
     this.#inner.setNamespace(namespace);
   }
@@ -216,6 +228,10 @@ export class TtlFoldState implements Namespaced<unknown> {
 
   clear(): void {
     this.#inner.clear();
+  }
+
+  get exists(): boolean {
+    return this.#inner.exists;
   }
 
   setNamespace(namespace: unknown): void {

@@ -1,0 +1,87 @@
+/** KeyedProcessFunction: per-key state and timers. */
+import type { TimerTarget } from '../state/keyed-state-backend.ts';
+import { NO_TIMESTAMP, type RecordBatch } from '../types/record-batch.ts';
+import type { OneInputOperator, OperatorContext } from './contract.ts';
+import type { KeyedProcessFunction, StateDeclaration } from './functions.ts';
+import { type AnyKeySelector, KeyedShellContext } from './keyed-shell.ts';
+import { OperatorShell } from './operator-shell.ts';
+import { userCodeError } from './user-code-error.ts';
+
+export class KeyedProcessOperator implements OneInputOperator, TimerTarget<number> {
+  readonly #user: KeyedProcessFunction<unknown, unknown, unknown, StateDeclaration>;
+  readonly #keyOf: AnyKeySelector;
+  #shell!: OperatorShell;
+  #context!: KeyedShellContext<StateDeclaration>;
+
+  constructor(
+    user: KeyedProcessFunction<unknown, unknown, unknown, StateDeclaration>,
+    keyOf: AnyKeySelector,
+  ) {
+    this.#user = user;
+    this.#keyOf = keyOf;
+  }
+
+  open(context: OperatorContext): void {
+    this.#shell = new OperatorShell(context);
+    this.#context = new KeyedShellContext(this.#shell, this.#user.state, this);
+    this.#user.open?.();
+  }
+
+  /** @hot bench/runtime.ts */
+  processBatch({ values, timestamps }: RecordBatch<unknown>): void {
+    const { out } = this.#shell;
+    const context = this.#context;
+    const { keyed } = context;
+    let i = 0;
+    try {
+      for (; i < values.length; i++) {
+        const value = values[i];
+        const timestamp = timestamps === null ? NO_TIMESTAMP : timestamps[i]!;
+        out.timestamp = timestamp;
+        context.timestamp = timestamp;
+        keyed.setCurrentKey(this.#keyOf(value));
+        this.#user.processElement(value, context, out);
+      }
+    } catch (cause) {
+      throw userCodeError(cause, this.#shell.culprit, { recordIndex: i, timestamp: out.timestamp });
+    }
+    this.#shell.flush();
+  }
+
+  onEventTime(timestamp: number): void {
+    this.#onTimer(timestamp, 'event-time');
+  }
+
+  onProcessingTime(timestamp: number): void {
+    this.#onTimer(timestamp, 'processing-time');
+  }
+
+  processWatermark(watermark: number): void {
+    this.#shell.forwardWatermark(watermark);
+  }
+
+  processWatermarkStatus(idle: boolean): void {
+    this.#shell.forwardStatus(idle);
+  }
+
+  /** After timers have fired, the task flushes what they emitted. */
+  flush(): void {
+    this.#shell.flush();
+  }
+
+  close(): void {
+    this.#user.close?.();
+  }
+
+  #onTimer(timestamp: number, domain: 'event-time' | 'processing-time'): void {
+    const context = this.#context;
+    this.#shell.out.timestamp = domain === 'event-time' ? timestamp : NO_TIMESTAMP;
+    context.timestamp = this.#shell.out.timestamp;
+    context.timeDomain = domain;
+    try {
+      this.#user.onTimer?.(timestamp, context, this.#shell.out);
+    } catch (cause) {
+      throw userCodeError(cause, this.#shell.culprit, { timer: timestamp });
+    }
+  }
+}

@@ -1,0 +1,101 @@
+/** What keyed operators with user functions share: states and timers of the current key. */
+import { internal } from '../base/errors.ts';
+import type {
+  InternalTimerService,
+  KeyedStateBackend,
+  TimerTarget,
+} from '../state/keyed-state-backend.ts';
+import { t } from '../types/t.ts';
+import type { OperatorContext } from './contract.ts';
+import type { DeclaredState, OnTimerContext, StateDeclaration, TimerService } from './functions.ts';
+import { type OperatorShell, ShellContext } from './operator-shell.ts';
+
+export function requireKeyed(context: OperatorContext): KeyedStateBackend {
+  if (context.keyed === undefined)
+    throw internal(
+      'NO_KEYED_STATE',
+      `operator "${context.operatorName}" needs keyed state and was given none`,
+    );
+  return context.keyed;
+}
+
+/** Registers the declared states under their names. */
+export function declareStates<S extends StateDeclaration>(
+  keyed: KeyedStateBackend,
+  declaration: S | undefined,
+): DeclaredState<S> {
+  const states: Record<string, unknown> = {};
+  for (const [name, descriptor] of Object.entries(declaration ?? {}))
+    states[name] = keyed.getState(name, descriptor);
+  return states as DeclaredState<S>; // getState returns the StateOf each descriptor
+}
+
+/** The namespace of timers that user functions register. */
+export const USER_TIMERS = t.int8();
+const NO_NAMESPACE = 0;
+
+class UserTimers implements TimerService {
+  readonly #shell: OperatorShell;
+  readonly #timers: InternalTimerService<number>;
+
+  constructor(shell: OperatorShell, timers: InternalTimerService<number>) {
+    this.#shell = shell;
+    this.#timers = timers;
+  }
+
+  get currentWatermark(): number {
+    return this.#timers.currentWatermark;
+  }
+
+  get currentProcessingTime(): number {
+    return this.#shell.context.processingTime.now();
+  }
+
+  registerEventTimeTimer(timestamp: number): void {
+    this.#timers.registerEventTimeTimer(NO_NAMESPACE, timestamp);
+  }
+
+  deleteEventTimeTimer(timestamp: number): void {
+    this.#timers.deleteEventTimeTimer(NO_NAMESPACE, timestamp);
+  }
+
+  registerProcessingTimeTimer(timestamp: number): void {
+    this.#timers.registerProcessingTimeTimer(NO_NAMESPACE, timestamp);
+  }
+
+  deleteProcessingTimeTimer(timestamp: number): void {
+    this.#timers.deleteProcessingTimeTimer(NO_NAMESPACE, timestamp);
+  }
+}
+
+/** The context of keyed functions, for records and timers alike. */
+export class KeyedShellContext<S extends StateDeclaration>
+  extends ShellContext
+  implements OnTimerContext<unknown, S>
+{
+  readonly state: DeclaredState<S>;
+  readonly timers: TimerService;
+  readonly keyed: KeyedStateBackend;
+  timeDomain: 'event-time' | 'processing-time' = 'event-time';
+
+  constructor(shell: OperatorShell, declaration: S | undefined, target: TimerTarget<number>) {
+    super(shell);
+    this.keyed = requireKeyed(shell.context);
+    this.state = declareStates(this.keyed, declaration);
+    this.timers = new UserTimers(
+      shell,
+      this.keyed.getTimerService('user-timers', USER_TIMERS, target),
+    );
+  }
+
+  get key(): unknown {
+    return this.keyed.currentKey;
+  }
+
+  override get currentWatermark(): number {
+    return this.timers.currentWatermark;
+  }
+}
+
+/** A key selector of records of any type. */
+export type AnyKeySelector = (value: unknown) => unknown;

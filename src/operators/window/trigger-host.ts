@@ -1,0 +1,130 @@
+/** Runs a trigger for one key and window: its context, states and timers. */
+import { internal, invalid } from '../../base/errors.ts';
+import type {
+  InternalTimerService,
+  KeyedStateBackend,
+  Namespaced,
+} from '../../state/keyed-state-backend.ts';
+import type { DeclaredState, StateDeclaration } from '../functions.ts';
+import type { AnyTrigger, OnMergeContext, TriggerResult } from './trigger.ts';
+import type { Window, WindowKind } from './window.ts';
+
+export interface TriggerHostParams {
+  readonly keyed: KeyedStateBackend;
+  readonly kind: WindowKind<Window>;
+  readonly trigger: AnyTrigger;
+  readonly timers: InternalTimerService<unknown>;
+  readonly now: () => number;
+}
+
+export class TriggerHost implements OnMergeContext<StateDeclaration> {
+  readonly #params: TriggerHostParams;
+  readonly #trigger: AnyTrigger;
+  readonly #timers: InternalTimerService<unknown>;
+  readonly #states: Readonly<Record<string, Namespaced<unknown>>>;
+  readonly state: DeclaredState<StateDeclaration>;
+  #namespace: unknown;
+  #merged: readonly unknown[] = [];
+
+  constructor(params: TriggerHostParams) {
+    this.#params = params;
+    this.#trigger = params.trigger;
+    this.#timers = params.timers;
+    const states: Record<string, Namespaced<unknown>> = {};
+    for (const [name, descriptor] of Object.entries(params.trigger.state ?? {})) {
+      states[name] = params.keyed.getNamespacedState(
+        `trigger-${name}`,
+        descriptor,
+        params.kind.schema,
+      );
+    }
+    this.#states = states;
+    this.state = states as unknown as DeclaredState<StateDeclaration>; // the backend returned the StateOf each descriptor
+  }
+
+  get watermark(): number {
+    return this.#timers.currentWatermark;
+  }
+
+  get currentWatermark(): number {
+    return this.#timers.currentWatermark;
+  }
+
+  get currentProcessingTime(): number {
+    return this.#params.now();
+  }
+
+  onElement(value: unknown, timestamp: number, window: Window): TriggerResult {
+    this.#select(window);
+    return this.#trigger.onElement(value, timestamp, window, this);
+  }
+
+  onTimer(domain: 'event' | 'processing', timestamp: number, window: Window): TriggerResult {
+    this.#select(window);
+    return domain === 'event'
+      ? this.#trigger.onEventTime(timestamp, window, this)
+      : this.#trigger.onProcessingTime(timestamp, window, this);
+  }
+
+  onMerge(window: Window, merged: readonly Window[]): void {
+    if (this.#trigger.onMerge === undefined) {
+      throw invalid(
+        'TRIGGER_CANNOT_MERGE',
+        'session windows need a trigger that can merge (with onMerge)',
+      );
+    }
+    this.#merged = merged.map((old) => this.#params.kind.toNamespace(old));
+    this.#select(window);
+    this.#trigger.onMerge(window, this);
+    for (const old of merged) this.clear(old);
+    this.#select(window);
+  }
+
+  clear(window: Window): void {
+    this.#select(window);
+    this.#trigger.clear(window, this);
+  }
+
+  mergeState(name: string): void {
+    const state = this.#states[name];
+    if (state === undefined)
+      throw internal(
+        'UNKNOWN_STATE',
+        `a trigger merges the state "${name}", which it has not declared`,
+      );
+    state.mergeNamespaces(this.#namespace, this.#merged);
+  }
+
+  registerTimer(domain: 'event' | 'processing', window: Window, timestamp: number): void {
+    const namespace = this.#params.kind.toNamespace(window);
+    if (domain === 'event') this.#timers.registerEventTimeTimer(namespace, timestamp);
+    else this.#timers.registerProcessingTimeTimer(namespace, timestamp);
+  }
+
+  deleteTimer(domain: 'event' | 'processing', window: Window, timestamp: number): void {
+    const namespace = this.#params.kind.toNamespace(window);
+    if (domain === 'event') this.#timers.deleteEventTimeTimer(namespace, timestamp);
+    else this.#timers.deleteProcessingTimeTimer(namespace, timestamp);
+  }
+
+  registerEventTimeTimer(timestamp: number): void {
+    this.#timers.registerEventTimeTimer(this.#namespace, timestamp);
+  }
+
+  deleteEventTimeTimer(timestamp: number): void {
+    this.#timers.deleteEventTimeTimer(this.#namespace, timestamp);
+  }
+
+  registerProcessingTimeTimer(timestamp: number): void {
+    this.#timers.registerProcessingTimeTimer(this.#namespace, timestamp);
+  }
+
+  deleteProcessingTimeTimer(timestamp: number): void {
+    this.#timers.deleteProcessingTimeTimer(this.#namespace, timestamp);
+  }
+
+  #select(window: Window): void {
+    this.#namespace = this.#params.kind.toNamespace(window);
+    for (const state of Object.values(this.#states)) state.setNamespace(this.#namespace);
+  }
+}

@@ -1,0 +1,76 @@
+/** Runs a process-window function: its context and its states. */
+import type { KeyedStateBackend, Namespaced } from '../../state/keyed-state-backend.ts';
+import type { DeclaredState, StateDeclaration } from '../functions.ts';
+import { declareStates } from '../keyed-shell.ts';
+import type { OperatorShell } from '../operator-shell.ts';
+import type { OutputTag } from '../output-tag.ts';
+import type { AnyProcessWindowFunction, ProcessWindowContext } from './window-function.ts';
+import type { Window, WindowKind } from './window.ts';
+
+export class WindowFunctionHost implements ProcessWindowContext<
+  Window,
+  StateDeclaration,
+  StateDeclaration
+> {
+  readonly #keyed: KeyedStateBackend;
+  readonly #kind: WindowKind<Window>;
+  readonly #function: AnyProcessWindowFunction;
+  readonly #shell: OperatorShell;
+  readonly #windowStates: readonly Namespaced<unknown>[];
+  readonly windowState: DeclaredState<StateDeclaration>;
+  readonly globalState: DeclaredState<StateDeclaration>;
+  window!: Window;
+
+  constructor(params: {
+    keyed: KeyedStateBackend;
+    kind: WindowKind<Window>;
+    window: AnyProcessWindowFunction;
+    shell: OperatorShell;
+  }) {
+    this.#keyed = params.keyed;
+    this.#kind = params.kind;
+    this.#function = params.window;
+    this.#shell = params.shell;
+    const states: Record<string, Namespaced<unknown>> = {};
+    for (const [name, descriptor] of Object.entries(params.window.windowState ?? {})) {
+      states[name] = params.keyed.getNamespacedState(
+        `window-${name}`,
+        descriptor,
+        params.kind.schema,
+      );
+    }
+    this.#windowStates = Object.values(states);
+    this.windowState = states as unknown as DeclaredState<StateDeclaration>; // the backend returned the StateOf each descriptor
+    this.globalState = declareStates(params.keyed, params.window.globalState);
+  }
+
+  get currentWatermark(): number {
+    return this.#shell.watermark;
+  }
+
+  get currentProcessingTime(): number {
+    return this.#shell.context.processingTime.now();
+  }
+
+  output<T>(tag: OutputTag<T>, value: T): void {
+    this.#shell.emitSide(tag as OutputTag<unknown>, value, this.window.maxTimestamp); // a tag's schema accepts what it types
+  }
+
+  process(window: Window, elements: readonly unknown[]): void {
+    this.#select(window);
+    this.#function.process(this.#keyed.currentKey, this, elements, this.#shell.out);
+  }
+
+  clear(window: Window): void {
+    if (this.#function.clear === undefined) return;
+    this.#select(window);
+    this.#function.clear(this);
+  }
+
+  #select(window: Window): void {
+    this.window = window;
+    if (this.#windowStates.length === 0) return;
+    const namespace = this.#kind.toNamespace(window);
+    for (const state of this.#windowStates) state.setNamespace(namespace);
+  }
+}
