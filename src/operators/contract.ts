@@ -17,7 +17,7 @@
  *  O4  `close` runs exactly once, also after a failure, and never emits.
  */
 import type { JsonValue } from '../base/json.ts';
-import type { Logger, Random } from '../base/world.ts';
+import type { Clock, Logger, Random, Timers } from '../base/world.ts';
 import type { KeyedStateBackend } from '../state/keyed-state-backend.ts';
 import type { OperatorStateStore } from '../state/operator-state.ts';
 import type { RecordBatch } from '../types/record-batch.ts';
@@ -65,6 +65,8 @@ export interface OperatorContext {
   readonly operatorState: OperatorStateStore;
   readonly processingTime: ProcessingTime;
   readonly metrics: MetricGroup;
+  readonly clock: Clock;
+  readonly timers: Timers;
   readonly logger: Logger;
   readonly random: Random;
   /** Runs `mail` on the task's thread between two calls; from any later turn of the event loop. After the task has ended it is dropped. */
