@@ -104,5 +104,5 @@ export function consoleLogger(level: LogLevel): Logger {
 }
 
 export function realWorld(logger: Logger = consoleLogger('warn')): World {
-  return { clock, timers, random, ids, network, logger };
+  return { clock, timers, random, ids, network, logger, print: (line) => console.log(line) };
 }

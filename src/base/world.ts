@@ -105,4 +105,6 @@ export interface World {
   readonly ids: Ids;
   readonly network: Network;
   readonly logger: Logger;
+  /** Writes a line to standard output. */
+  print(line: string): void;
 }

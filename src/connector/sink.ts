@@ -28,6 +28,8 @@ export interface SinkWriterContext {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly logger: Logger;
+  /** Writes a line to the standard output of the process. */
+  print(line: string): void;
 }
 
 export interface SinkWriter<T> {

@@ -84,13 +84,15 @@ export interface EnumeratorContext {
   fail(error: Error): void;
 }
 
+/**
+ * After a failure the enumerator is made anew from the state it had in the restored checkpoint; splits handed out before it are in the
+ * readers' state. A snapshot and the trigger of the readers travel in one turn, so that no split is in both or neither.
+ */
 export interface SplitEnumerator {
   /** Begins discovery. May assign at once, or wait for requests. */
   start(): Promise<void>;
   /** A subtask is ready and has no split to read. */
   requestSplit(subtaskIndex: number): void;
-  /** Splits of a failed subtask, with the positions of the restored checkpoint, come back for reassignment. */
-  addSplitsBack(splits: readonly SplitState[]): void;
   /** What must survive the job master: plain JSON, without the splits that subtasks hold in their own snapshots. */
   snapshot(): JsonValue;
   close(): Promise<void>;

@@ -16,6 +16,7 @@ export type CustomPartitioner = (key: never, parallelism: number) => number;
 export interface EdgeCode {
   /** On hash and custom edges. */
   readonly keySelector?: KeySelector;
+  readonly keySchema?: Schema<unknown>;
   readonly partitioner?: CustomPartitioner;
   /** Schema of the records on the edge. */
   readonly schema: Schema<unknown>;

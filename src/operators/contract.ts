@@ -69,6 +69,8 @@ export interface OperatorContext {
   readonly timers: Timers;
   readonly logger: Logger;
   readonly random: Random;
+  /** Writes a line to standard output. */
+  readonly print: (line: string) => void;
   /** Runs `mail` on the task's thread between two calls; from any later turn of the event loop. After the task has ended it is dropped. */
   mailbox(mail: () => void): void;
   /** Fails the task; from anywhere. */

@@ -65,6 +65,7 @@ export class SinkOperator implements OneInputOperator {
       clock: context.clock,
       timers: context.timers,
       logger: context.logger,
+      print: context.print,
     };
     this.#committer = await this.#sink.createCommitter?.(writerContext);
     await this.#commit(Number.POSITIVE_INFINITY);

@@ -1,0 +1,187 @@
+/** A keyed stream cut into windows, waiting for what to compute. */
+import { type Duration, durationMs } from '../base/duration.ts';
+import { invalid } from '../base/errors.ts';
+import type { ReduceFunction, StateDeclaration } from '../operators/functions.ts';
+import type { OutputTag } from '../operators/output-tag.ts';
+import type { AnyWindowAssigner } from '../operators/window/assigner.ts';
+import { createWindowOperator } from '../operators/window/create-window-operator.ts';
+import type { Evictor } from '../operators/window/evictor.ts';
+import type { AnyTrigger, Trigger } from '../operators/window/trigger.ts';
+import type {
+  AnyProcessWindowFunction,
+  ProcessWindowFunction,
+  WindowContent,
+  WindowFunction,
+} from '../operators/window/window-function.ts';
+import type { Window } from '../operators/window/window.ts';
+import type { AggregateFunction } from '../state/descriptor.ts';
+import type { Schema } from '../types/schema.ts';
+import { t } from '../types/t.ts';
+import type { DataStream } from './data-stream.ts';
+import type { KeyedStream } from './keyed-stream.ts';
+
+/** An aggregate that says how its accumulator is stored. */
+export interface WindowAggregate<In, Acc, Out> extends AggregateFunction<In, Acc, Out> {
+  /** Absent: generic, which state refuses unless `pipeline.generic-types` allows it. */
+  readonly accumulatorSchema?: Schema<Acc>;
+}
+
+export class WindowedStream<T, K, W extends Window> {
+  readonly #keyed: KeyedStream<T, K>;
+  readonly #assigner: AnyWindowAssigner;
+  #trigger: AnyTrigger;
+  #evictor: Evictor<unknown> | undefined;
+  #allowedLatenessMs = 0;
+  #lateTag: OutputTag<unknown> | undefined;
+
+  constructor(keyed: KeyedStream<T, K>, assigner: AnyWindowAssigner) {
+    this.#keyed = keyed;
+    this.#assigner = assigner;
+    this.#trigger = assigner.defaultTrigger;
+  }
+
+  /** Replaces the assigner's default trigger. */
+  trigger<S extends StateDeclaration>(
+    trigger: Trigger<T, W, S> | Trigger<unknown, Window, S>,
+  ): this {
+    this.#trigger = trigger as unknown as AnyTrigger; // sees records of type T and windows of type W only
+    return this;
+  }
+
+  /** Keeps the elements and takes some out before or after the function runs. */
+  evictor(evictor: Evictor<T>): this {
+    this.#evictor = evictor as unknown as Evictor<unknown>; // sees records of type T only
+    return this;
+  }
+
+  /** How long after its end a window is kept for late records; each of them fires it again. */
+  allowedLateness(lateness: Duration): this {
+    this.#allowedLatenessMs = durationMs(lateness);
+    if (this.#allowedLatenessMs < 0)
+      throw invalid('BAD_DURATION', 'allowedLateness is not negative');
+    return this;
+  }
+
+  /** Where records go that are too late for all their windows, instead of being dropped. */
+  sideOutputLateData(tag: OutputTag<T>): this {
+    this.#lateTag = tag as OutputTag<unknown>;
+    return this;
+  }
+
+  /** Folds the records of a window as they come. With a window function, it sees the one result. */
+  reduce(reduce: ReduceFunction<T>): DataStream<T>;
+  reduce<O>(
+    reduce: ReduceFunction<T>,
+    window: WindowFunction<K, T, O, W> | ProcessWindowFunction<K, T, O, W, never, never>,
+    schema?: Schema<O>,
+  ): DataStream<O>;
+  reduce(reduce: ReduceFunction<T>, window?: unknown, schema?: Schema<unknown>): unknown {
+    const content: WindowContent = {
+      kind: 'reduce',
+      schema: this.#elementSchema(),
+      reduce: reduce as ReduceFunction<unknown>,
+    };
+    return this.#apply(content, window, window === undefined ? this.#keyed.schema : schema);
+  }
+
+  /** Folds the records of a window into an accumulator as they come. With a window function, it sees the one result. */
+  aggregate<Acc, R>(aggregate: WindowAggregate<T, Acc, R>): DataStream<R>;
+  aggregate<Acc, R, O>(
+    aggregate: WindowAggregate<T, Acc, R>,
+    window:
+      | WindowFunction<K, R, O, W>
+      | ProcessWindowFunction<K, R, O, W, StateDeclaration, StateDeclaration>,
+    schema?: Schema<O>,
+  ): DataStream<O>;
+  aggregate<Acc, R>(
+    aggregate: WindowAggregate<T, Acc, R>,
+    window?: unknown,
+    schema?: Schema<unknown>,
+  ): unknown {
+    const content: WindowContent = {
+      kind: 'aggregate',
+      schema: aggregate.accumulatorSchema ?? t.generic(),
+      aggregate: aggregate as unknown as AggregateFunction<unknown, unknown, unknown>, // fed records of type T only
+    };
+    return this.#apply(content, window, schema);
+  }
+
+  /** Sees all records of a window at once, when it fires. */
+  process<
+    O,
+    const WS extends StateDeclaration = Record<never, never>,
+    const GS extends StateDeclaration = Record<never, never>,
+  >(process: ProcessWindowFunction<K, T, O, W, WS, GS>, schema?: Schema<O>): DataStream<O> {
+    return this.#apply({ kind: 'list', schema: this.#elementSchema() }, process, schema);
+  }
+
+  /** The short form of `process`. */
+  apply<O>(window: WindowFunction<K, T, O, W>, schema?: Schema<O>): DataStream<O> {
+    return this.#apply({ kind: 'list', schema: this.#elementSchema() }, window, schema);
+  }
+
+  #apply<O>(
+    given: WindowContent,
+    window: unknown,
+    schema: Schema<unknown> | undefined,
+  ): DataStream<O> {
+    const evictor = this.#evictor;
+    // An evictor works on elements: they are kept, and folded when the window fires.
+    const content: WindowContent =
+      evictor === undefined ? given : { kind: 'list', schema: this.#elementSchema() };
+    const user = toProcessFunction(window);
+    const params = {
+      assigner: this.#assigner,
+      trigger: this.#trigger,
+      content,
+      window: evictor === undefined || given.kind === 'list' ? user : foldThen(given, user),
+      keyOf: this.#keyed.keyOf,
+      allowedLatenessMs: this.#allowedLatenessMs,
+      ...(evictor === undefined ? {} : { evictor }),
+      ...(this.#lateTag === undefined ? {} : { lateTag: this.#lateTag }),
+    };
+    if (this.#assigner.merges === true && this.#trigger.onMerge === undefined) {
+      throw invalid(
+        'TRIGGER_CANNOT_MERGE',
+        `${this.#assigner.description} windows merge; their trigger needs onMerge`,
+      );
+    }
+    return this.#keyed.transform('window', () => createWindowOperator(params), {
+      schema: schema as Schema<O> | undefined, // the overloads tie the schema to the result
+      description: { window: this.#assigner.description },
+    });
+  }
+
+  #elementSchema(): Schema<unknown> {
+    return this.#keyed.schema ?? t.generic();
+  }
+}
+
+function toProcessFunction(window: unknown): AnyProcessWindowFunction {
+  if (window === undefined)
+    return { process: (_key, _context, elements, out) => out.collect(elements[0]) };
+  if (typeof window !== 'function') return window as AnyProcessWindowFunction; // the overloads admit the two forms only
+  const short = window as WindowFunction<unknown, unknown, unknown>;
+  return {
+    process: (key, { window: current }, elements, out) => short(key, current, elements, out),
+  };
+}
+
+function foldThen(
+  content: WindowContent,
+  next: AnyProcessWindowFunction,
+): AnyProcessWindowFunction {
+  const fold = (elements: readonly unknown[]): unknown => {
+    if (content.kind === 'reduce') return elements.reduce((a, b) => content.reduce(a, b));
+    if (content.kind === 'list') return elements;
+    let accumulator = content.aggregate.createAccumulator();
+    for (const element of elements) accumulator = content.aggregate.add(element, accumulator);
+    return content.aggregate.getResult(accumulator);
+  };
+  return {
+    ...next,
+    process: (key, context, elements, out) => {
+      if (elements.length > 0) next.process(key, context, [fold(elements)], out);
+    },
+  };
+}
