@@ -1,0 +1,71 @@
+/**
+ * The two sides of a channel between subtasks, and the channel within a thread.
+ *
+ * Invariants
+ *  X1  Elements arrive in the order in which they were sent, each once.
+ *  X2  A data element costs a credit; the consumer gives it back when it takes the element. A sender without credit is not
+ *      `available`, and its task takes no input: backpressure is nothing else. Control elements cost none but keep their place.
+ *  X3  At most `CREDITS` data elements, plus what one step of the sender emits, wait in a channel.
+ */
+import type { StreamElement } from './stream-element.ts';
+
+/** Data elements (batches of up to 1,024 records) under way per channel. */
+export const CREDITS = 4;
+
+export interface OutputChannel {
+  send(element: StreamElement): void;
+  /** False: the sender should stop taking input until `onAvailable`. */
+  readonly available: boolean;
+  close(): void;
+}
+
+export interface InputChannel {
+  poll(): StreamElement | undefined;
+  readonly isEmpty: boolean;
+  close(): void;
+}
+
+/** Between tasks of one thread: batches go by reference. */
+export class LocalChannel implements InputChannel, OutputChannel {
+  #queue: StreamElement[] = [];
+  #next = 0;
+  #data = 0;
+  #closed = false;
+  /** Set by the consumer: there is an element. */
+  onInput: () => void = () => {};
+  /** Set by the producer: there is credit again. */
+  onAvailable: () => void = () => {};
+
+  send(element: StreamElement): void {
+    if (this.#closed) return;
+    if (element.kind === 'batch') this.#data++;
+    const wasEmpty = this.isEmpty;
+    this.#queue.push(element);
+    if (wasEmpty) this.onInput();
+  }
+
+  get available(): boolean {
+    return this.#data < CREDITS;
+  }
+
+  get isEmpty(): boolean {
+    return this.#next === this.#queue.length;
+  }
+
+  poll(): StreamElement | undefined {
+    if (this.isEmpty) return undefined;
+    const element = this.#queue[this.#next++]!;
+    if (this.isEmpty) {
+      this.#queue = [];
+      this.#next = 0;
+    }
+    if (element.kind === 'batch' && this.#data-- === CREDITS) this.onAvailable();
+    return element;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#queue = [];
+    this.#next = 0;
+  }
+}

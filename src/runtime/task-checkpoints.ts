@@ -1,0 +1,128 @@
+/**
+ * A task's part in checkpoints: prepare, send the barrier on, capture state, store it in the background, acknowledge; later commit.
+ *
+ * The acknowledgement leaves only when every byte of the snapshot is durable.
+ */
+import { toWireError } from '../base/errors.ts';
+import type {
+  KeyedStateHandle,
+  OperatorSnapshot,
+  OperatorStateHandle,
+  SnapshotWriter,
+} from '../state/snapshot.ts';
+import type { CheckpointBarrier } from './stream-element.ts';
+import type { TaskDescriptor } from './task-descriptor.ts';
+import type { TaskParts } from './task-parts.ts';
+import type { TaskServices } from './task-services.ts';
+
+interface Capture {
+  readonly operatorId: string;
+  readonly keyed:
+    | { write(writer: SnapshotWriter): Promise<KeyedStateHandle>; discard(): void }
+    | undefined;
+  readonly operator: { write(writer: SnapshotWriter): Promise<OperatorStateHandle> } | undefined;
+}
+
+export class TaskCheckpoints {
+  readonly #descriptor: TaskDescriptor;
+  readonly #services: TaskServices;
+  readonly #parts: TaskParts;
+  /** Commits run one after another, oldest first. */
+  #commits: Promise<void> = Promise.resolve();
+
+  constructor(descriptor: TaskDescriptor, services: TaskServices, parts: TaskParts) {
+    this.#descriptor = descriptor;
+    this.#services = services;
+    this.#parts = parts;
+  }
+
+  /**
+   * Settles when input may go on; storing continues behind it. `prepared` is called when the barrier is about to leave: from then until the
+   * capture nothing may be emitted.
+   */
+  async take(barrier: CheckpointBarrier, alignmentMs: number, prepared: () => void): Promise<void> {
+    const { checkpointId } = barrier;
+    const startedMs = this.#services.world.clock.monotonicMs();
+    const { operators } = this.#parts.chain;
+    for (const { operator } of operators) await operator.prepareSnapshot?.(checkpointId);
+    prepared();
+    this.#parts.sendToAll(barrier);
+    for (const { operator } of operators) await operator.snapshotState?.(checkpointId);
+    const captures = this.#capture(checkpointId);
+    const stored = this.#store(checkpointId, captures);
+    stored.then(
+      (snapshot) => {
+        const durationMs = this.#services.world.clock.monotonicMs() - startedMs;
+        this.#services.report({
+          type: 'checkpoint-ack',
+          checkpointId,
+          attemptId: this.#descriptor.attemptId,
+          snapshot,
+          alignmentMs,
+          durationMs,
+        });
+      },
+      (error: unknown) => {
+        for (const { keyed } of captures) keyed?.discard();
+        this.#services.report({
+          type: 'checkpoint-decline',
+          checkpointId,
+          attemptId: this.#descriptor.attemptId,
+          error: toWireError(error),
+        });
+      },
+    );
+  }
+
+  /** Tells operators that the checkpoint is complete; sinks commit. Rejects when a commit is refused. */
+  complete(checkpointId: number): Promise<void> {
+    const commit = this.#commits.then(() => this.#notify(checkpointId));
+    this.#commits = commit.catch(() => {});
+    return commit;
+  }
+
+  abort(checkpointId: number): void {
+    this.#parts.keyed?.notifyCheckpointAborted(checkpointId);
+    for (const { operator } of this.#parts.chain.operators)
+      operator.notifyCheckpointAborted?.(checkpointId);
+  }
+
+  async #notify(checkpointId: number): Promise<void> {
+    this.#parts.keyed?.notifyCheckpointComplete(checkpointId);
+    for (const { operator } of this.#parts.chain.operators)
+      await operator.notifyCheckpointComplete?.(checkpointId);
+    await this.#parts.notifySource(checkpointId);
+    this.#services.report({
+      type: 'checkpoint-committed',
+      checkpointId,
+      attemptId: this.#descriptor.attemptId,
+    });
+  }
+
+  #capture(checkpointId: number): readonly Capture[] {
+    this.#parts.snapshotSource();
+    const headId = this.#parts.headId;
+    return [...this.#parts.operatorStates].map(([operatorId, state]) => ({
+      operatorId,
+      keyed: operatorId === headId ? this.#parts.keyed?.snapshot(checkpointId) : undefined,
+      operator: state.snapshot(),
+    }));
+  }
+
+  async #store(
+    checkpointId: number,
+    captures: readonly Capture[],
+  ): Promise<{ operators: Record<string, OperatorSnapshot>; sizeBytes: number }> {
+    const writer = this.#services.snapshotWriter(checkpointId, this.#descriptor.attemptId);
+    const operators: Record<string, OperatorSnapshot> = {};
+    for (const { operatorId, keyed, operator } of captures) {
+      const keyedHandle = await keyed?.write(writer);
+      const operatorHandle = await operator?.write(writer);
+      operators[operatorId] = {
+        keyed: keyedHandle === undefined ? [] : [keyedHandle],
+        ...(operatorHandle === undefined ? {} : { operator: operatorHandle }),
+      };
+    }
+    return { operators, sizeBytes: writer.bytesWritten };
+  }
+}
