@@ -19,7 +19,9 @@ interface ReportedFlight {
 }
 
 function readFlights(): readonly Flight[] {
-  const path = fileURLToPath(new URL('../../node_modules/vega-datasets/data/flights-20k.json', import.meta.url));
+  const path = fileURLToPath(
+    new URL('../../node_modules/vega-datasets/data/flights-20k.json', import.meta.url),
+  );
   const reported: readonly ReportedFlight[] = JSON.parse(readFileSync(path, 'utf8'));
   return reported.map(({ date, delay, distance, origin, destination }) => ({
     scheduled: Date.parse(`${date.replaceAll('/', '-').replace(' ', 'T')}:00Z`),
@@ -41,7 +43,9 @@ export function prepareInput(folder: string): void {
   const left = (flight: Flight): number => flight.scheduled + flight.delay * MINUTE_MS;
   const flights = readFlights().toSorted((a, b) => left(a) - left(b));
   for (let file = 0; file < FILES; file++) {
-    const lines = flights.filter((flight) => fileOf(flight) === file).map((flight) => JSON.stringify(flight));
+    const lines = flights
+      .filter((flight) => fileOf(flight) === file)
+      .map((flight) => JSON.stringify(flight));
     writeFileSync(`${staging}/departures-${file}.ndjson`, `${lines.join('\n')}\n`);
   }
   renameSync(staging, folder);

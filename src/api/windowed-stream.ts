@@ -116,7 +116,7 @@ export class WindowedStream<T, K, W extends Window> {
   }
 
   /** The short form of `process`. */
-  apply<O>(window: WindowFunction<K, T, O, W>, schema?: Schema<O>): DataStream<O> {
+  apply<O>(window: WindowFunction<K, readonly T[], O, W>, schema?: Schema<O>): DataStream<O> {
     return this.#apply({ kind: 'list', schema: this.#elementSchema() }, window, schema);
   }
 
@@ -129,7 +129,7 @@ export class WindowedStream<T, K, W extends Window> {
     // An evictor works on elements: they are kept, and folded when the window fires.
     const content: WindowContent =
       evictor === undefined ? given : { kind: 'list', schema: this.#elementSchema() };
-    const user = toProcessFunction(window);
+    const user = toProcessFunction(window, given.kind);
     const params = {
       assigner: this.#assigner,
       trigger: this.#trigger,
@@ -157,14 +157,20 @@ export class WindowedStream<T, K, W extends Window> {
   }
 }
 
-function toProcessFunction(window: unknown): AnyProcessWindowFunction {
+function toProcessFunction(window: unknown, kind: WindowContent['kind']): AnyProcessWindowFunction {
   if (window === undefined)
     return { process: (_key, _context, elements, out) => out.collect(elements[0]) };
   if (typeof window !== 'function') return window as AnyProcessWindowFunction; // the overloads admit the two forms only
   const short = window as WindowFunction<unknown, unknown, unknown>;
-  return {
-    process: (key, { window: current }, elements, out) => short(key, current, elements, out),
-  };
+  return kind === 'list'
+    ? {
+        process: (key, { window: current }, elements, out) =>
+          out.collect(short(key, current, elements)),
+      }
+    : {
+        process: (key, { window: current }, elements, out) =>
+          out.collect(short(key, current, elements[0])),
+      };
 }
 
 function foldThen(

@@ -8,6 +8,7 @@ import {
   Worker,
   workerData,
 } from 'node:worker_threads';
+import { availableParallelism } from 'node:os';
 import { MillraceError } from './errors.ts';
 import type { MessageLink, Threads, WorkerHandle, WorkerHost } from './world.ts';
 
@@ -126,3 +127,6 @@ export function currentWorker(): WorkerHost | undefined {
     },
   };
 }
+
+/** How many threads can run at once. */
+export const processorCount = (): number => availableParallelism();

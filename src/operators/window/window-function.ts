@@ -37,13 +37,12 @@ export interface ProcessWindowFunction<
   clear?(context: ProcessWindowContext<W, WS, GS>): void;
 }
 
-/** The short form. */
+/** The short form: one result for each firing, made of what the window holds (its elements, or the folded value). */
 export type WindowFunction<K, In, Out, W extends Window = Window> = (
   key: K,
   window: W,
-  elements: readonly In[],
-  out: Collector<Out>,
-) => void;
+  content: In,
+) => Out;
 
 export type AnyProcessWindowFunction = ProcessWindowFunction<
   unknown,

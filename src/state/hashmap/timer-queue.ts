@@ -54,7 +54,7 @@ export class TimerQueue {
 
   /** Takes the earliest live timer with timestamp <= `until`, in registration order within a timestamp. */
   poll(until: number): Timer | undefined {
-    while (this.first <= until) {
+    while (this.#heap.length > 0 && this.first <= until) {
       const due = this.#due.get(this.first)!;
       while (due.next < due.timers.length) {
         const timer = due.timers[due.next++]!;
