@@ -210,7 +210,7 @@ export class DataStream<T> extends Stream<T> {
     return new DataStream(
       this.builder,
       this.node,
-      this.readings.map((reading) => ({ ...reading, partitioning })),
+      this.readings.map((reading) => ({ ...reading, partitioning, explicit: true })),
     );
   }
 

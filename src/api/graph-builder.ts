@@ -48,6 +48,8 @@ export interface InputDraft {
   readonly keySchema?: Schema<unknown>;
   readonly partitioner?: CustomPartitioner;
   readonly sideOutput?: OutputTag<unknown>;
+  /** The user said `forward`: other parallelism is a fault. Otherwise the edge becomes a rebalance then (Flink's default). */
+  readonly explicit?: boolean;
 }
 
 export type NodeSpec = Pick<NodeDraft, 'kind' | 'type' | 'code'> &
@@ -110,7 +112,8 @@ export class GraphBuilder {
     for (const node of this.#nodes) groups.set(node, groupOf(node, groups));
     const edges: LogicalEdge[] = [];
     const edgeCode = new Map<string, EdgeCode>();
-    for (const node of this.#nodes) this.#addEdges(node, idOf, edges, edgeCode);
+    const parallelismOf = (node: NodeDraft): number => node.parallelism ?? defaults.parallelism;
+    for (const node of this.#nodes) this.#addEdges(node, { idOf, parallelismOf }, edges, edgeCode);
     const nodes = this.#nodes.map((node) =>
       toLogical(node, { id: idOf.get(node)!, defaults, slotSharingGroup: groups.get(node)! }),
     );
@@ -125,7 +128,7 @@ export class GraphBuilder {
 
   #addEdges(
     node: NodeDraft,
-    idOf: ReadonlyMap<NodeDraft, string>,
+    { idOf, parallelismOf }: EdgeFacts,
     edges: LogicalEdge[],
     code: Map<string, EdgeCode>,
   ): void {
@@ -138,7 +141,10 @@ export class GraphBuilder {
         source,
         target,
         input: input.input,
-        partitioning: input.partitioning,
+        partitioning: settledPartitioning(
+          input,
+          parallelismOf(input.source) === parallelismOf(node),
+        ),
         ...(input.sideOutput === undefined ? {} : { sideOutput: input.sideOutput.id }),
       });
       code.set(id, {
@@ -153,6 +159,17 @@ export class GraphBuilder {
     });
   }
 }
+
+interface EdgeFacts {
+  readonly idOf: ReadonlyMap<NodeDraft, string>;
+  parallelismOf(node: NodeDraft): number;
+}
+
+const settledPartitioning = (
+  { partitioning, explicit }: InputDraft,
+  sameParallelism: boolean,
+): Partitioning =>
+  partitioning === 'forward' && explicit !== true && !sameParallelism ? 'rebalance' : partitioning;
 
 /** A node is in its own group, else in that of its inputs if they agree, else in the default one. */
 function groupOf(node: NodeDraft, groups: ReadonlyMap<NodeDraft, string>): string {

@@ -155,7 +155,8 @@ export class Task implements Steppable {
     }
     if (this.#timersDue) return this.#fireProcessingTimers(parts);
     if (this.#pendingWatermark !== undefined) return this.#advanceWatermark(parts);
-    if (this.#state !== 'running') return false;
+    // An ended task still takes the barriers that come.
+    if (this.#state === 'ended') return parts.gate !== undefined && this.#takeElement(parts);
     return this.#takeInput(parts);
   }
 

@@ -1,0 +1,5 @@
+/** Files of lines in folders and object stores: `millrace/files`. */
+export { fileSink, type FileSinkOptions } from './file-sink.ts';
+export { fileSource, type FileSourceOptions } from './file-source.ts';
+export { jsonLines } from './json-lines.ts';
+export { textLines } from './text-lines.ts';
