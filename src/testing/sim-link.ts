@@ -35,7 +35,6 @@ class LinkEnd implements MessageLink {
   #receive: ((message: unknown) => void) | undefined;
   #onClose: (() => void)[] = [];
   #closed = false;
-  #sent = 0;
 
   constructor(node: SimNode, label: string, delay: LinkDelay) {
     this.node = node;
@@ -47,7 +46,6 @@ class LinkEnd implements MessageLink {
   post(message: unknown, transfer: readonly ArrayBuffer[] = []): void {
     const clone: unknown = structuredClone(message, { transfer: [...transfer] });
     if (this.#closed || !this.node.alive) return;
-    this.#sent++;
     this.peer.expect({ message: clone });
   }
 

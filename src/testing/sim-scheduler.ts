@@ -11,7 +11,7 @@
  *
  * Cost: about 1.2 µs an event for the turn of the event loop, plus O(log n) for the queue.
  */
-import { asError, invalid } from '../base/errors.ts';
+import { asError, internal, invalid } from '../base/errors.ts';
 import type { Timer } from '../base/world.ts';
 import { EventQueue } from './event-queue.ts';
 import { hashText, SeededRandom } from './seeded-random.ts';
@@ -119,6 +119,22 @@ export class SimScheduler {
     } finally {
       this.#running = false;
     }
+  }
+
+  /** Runs until `promise` settles and hands on its value. @throws what it rejects with, or `internal` SIMULATION_STUCK */
+  async settle<T>(promise: Promise<T>, options: Omit<RunOptions, 'until'> = {}): Promise<T> {
+    let settled = false;
+    const mark = (): void => {
+      settled = true;
+    };
+    promise.then(mark, mark);
+    const outcome = await this.run({ ...options, until: () => settled });
+    if (outcome === 'done') return promise;
+    throw internal(
+      'SIMULATION_STUCK',
+      `what was waited for did not happen: ${outcome} after ${this.#events} events, at ${this.#nowMs.toFixed(3)} ms of virtual time (seed ${this.seed})`,
+      { outcome, seed: this.seed },
+    );
   }
 
   async #loop(options: RunOptions): Promise<RunOutcome> {
