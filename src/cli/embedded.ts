@@ -6,16 +6,15 @@
  * becomes a task manager, and its `execute` never settles.
  */
 import type { Executor, JobResult } from '../api/executor.ts';
-import { MillraceError } from '../base/errors.ts';
 import { currentWorker, processorCount, realThreads } from '../base/real-threads.ts';
 import { realWorld } from '../base/real-world.ts';
-import type { MessageLink, Threads, WorkerHandle, WorkerHost, World } from '../base/world.ts';
-import type { JobMaster, WorkerRef } from '../cluster/job-master/job-master.ts';
+import type { WorkerHost, World } from '../base/world.ts';
+import type { JobMaster } from '../cluster/job-master/job-master.ts';
 import { memoryLink } from '../cluster/memory-link.ts';
 import { settle } from '../cluster/options.ts';
-import { jobIdOf, runJob, type WorkerPool } from '../cluster/run-job.ts';
-import { checkFingerprint, TaskManager } from '../cluster/task-manager/task-manager.ts';
-import { buildJobGraph } from '../graph/build-job-graph.ts';
+import { runJob, type WorkerPool } from '../cluster/run-job.ts';
+import { openThreadPool, serveAsWorker } from '../cluster/thread-pool.ts';
+import { TaskManager } from '../cluster/task-manager/task-manager.ts';
 import type { JobGraph } from '../graph/job-graph.ts';
 import type { Program } from '../graph/program.ts';
 import type { ToJobMaster, ToTaskManager } from '../runtime/messages.ts';
@@ -70,7 +69,14 @@ async function runHere(world: World, program: Program, ordinal: number): Promise
       openPool: ({ graph, slots, jobId }) =>
         slots === 1
           ? localPool({ world, program, graph, jobId, store })
-          : threadPool({ world, graph, slots, ordinal }),
+          : openThreadPool({
+              world,
+              threads: realThreads(),
+              graph,
+              slots,
+              workersMax: processorCount(),
+              data: { ordinal } satisfies WorkerData,
+            }),
       onMaster: (started) => {
         master = started;
       },
@@ -110,105 +116,6 @@ async function localPool(params: {
   };
 }
 
-/** Worker threads; one that dies is started anew. */
-class ThreadPool implements WorkerPool {
-  readonly workers: readonly WorkerRef[];
-  readonly #params: { readonly world: World; readonly graph: JobGraph; readonly ordinal: number };
-  readonly #threads: Threads = realThreads();
-  readonly #handles = new Map<string, WorkerHandle>();
-  #master: JobMaster | undefined;
-  #closing = false;
-
-  constructor(params: { world: World; graph: JobGraph; slots: number; ordinal: number }) {
-    this.#params = params;
-    const count = Math.min(params.slots, processorCount());
-    this.workers = Array.from({ length: count }, (_, i) => ({
-      name: `worker-${i}`,
-      slots: Math.floor(((i + 1) * params.slots) / count) - Math.floor((i * params.slots) / count),
-      send: (message) => this.#handles.get(`worker-${i}`)?.control.post(message),
-    }));
-  }
-
-  async open(): Promise<void> {
-    await Promise.all(this.workers.map(({ name }) => this.#start(name)));
-    const handles = [...this.#handles.values()];
-    handles.forEach((a, i) => handles.slice(i + 1).forEach((b) => this.#threads.connect(a, b)));
-  }
-
-  attach(master: JobMaster): void {
-    this.#master = master;
-  }
-
-  async close(): Promise<void> {
-    this.#closing = true;
-    await Promise.all([...this.#handles.values()].map((handle) => handle.terminate()));
-  }
-
-  /** Settles when the worker has registered. */
-  #start(name: string): Promise<void> {
-    const data: WorkerData = { ordinal: this.#params.ordinal };
-    const handle = this.#threads.start(name, data);
-    this.#handles.set(name, handle);
-    return new Promise((resolve, reject) => {
-      handle.control.onMessage((received) => {
-        const message = received as ToJobMaster; // a worker's TaskManager sends nothing else
-        if (message.type !== 'register') {
-          this.#master?.onMessage(message);
-          return;
-        }
-        try {
-          checkFingerprint(name, message.fingerprint, this.#params.graph.fingerprint);
-          resolve();
-        } catch (error) {
-          reject(error as Error); // checkFingerprint throws errors
-        }
-      });
-      void handle.exited.then((error) => {
-        const lost = new MillraceError(
-          'unavailable',
-          'WORKER_LOST',
-          `worker ${name} ended: ${error?.message ?? 'it exited'}`,
-          { cause: error },
-        );
-        reject(lost);
-        if (!this.#closing) this.#replace(name, lost);
-      });
-    });
-  }
-
-  #replace(name: string, lost: MillraceError): void {
-    if (this.#master === undefined) return;
-    this.#start(name).then(
-      () => {
-        for (const [other, handle] of this.#handles)
-          if (other !== name) this.#threads.connect(this.#handles.get(name)!, handle);
-        this.#master?.onWorkerLost(name, lost);
-      },
-      (error: unknown) =>
-        this.#params.world.logger.log(
-          'error',
-          `worker ${name} cannot be started again: ${String(error)}`,
-        ),
-    );
-  }
-}
-
-async function threadPool(params: {
-  world: World;
-  graph: JobGraph;
-  slots: number;
-  ordinal: number;
-}): Promise<WorkerPool> {
-  const pool = new ThreadPool(params);
-  try {
-    await pool.open();
-  } catch (error) {
-    await pool.close();
-    throw error;
-  }
-  return pool;
-}
-
 /** The worker's part. */
 function serve(
   world: World,
@@ -227,19 +134,6 @@ function serve(
       metrics: {},
     });
   }
-  const graph = buildJobGraph(program.graph);
-  const report = (message: ToJobMaster): void => host.control.post(message);
-  const manager = new TaskManager({
-    name: host.name,
-    world,
-    program,
-    graph,
-    jobId: jobIdOf(program.graph.name),
-    store: storeOf(world, program),
-    report,
-  });
-  host.onPeer((peer: string, link: MessageLink) => manager.addPeer(peer, link));
-  host.control.onMessage((message) => manager.onMessage(message as ToTaskManager)); // the job master sends nothing else
-  report({ type: 'register', worker: host.name, slots: 1, fingerprint: graph.fingerprint });
+  serveAsWorker({ host, world, program, store: storeOf(world, program) });
   return new Promise(() => {});
 }

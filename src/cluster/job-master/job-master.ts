@@ -208,6 +208,11 @@ export class JobMaster {
     );
   }
 
+  /** Ends the job with an error of its surroundings; `run` rejects with it. */
+  fail(error: Error): void {
+    this.#fail(error);
+  }
+
   #deploy(region: ReadonlySet<string>): void {
     const { graph } = this.#params;
     const connected = connectSubtasks(graph, region, this.#placement, () => this.#nextChannel++);
