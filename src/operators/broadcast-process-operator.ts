@@ -1,0 +1,158 @@
+/** A stream meets a broadcast one: its records read the broadcast state, the broadcast side's write it in every subtask. */
+import type { BroadcastState } from '../state/operator-state.ts';
+import type { RecordBatch } from '../types/record-batch.ts';
+import { NO_TIMESTAMP } from '../types/record-batch.ts';
+import type { OperatorContext, TwoInputOperator } from './contract.ts';
+import type {
+  BroadcastDescriptor,
+  BroadcastProcessFunction,
+  DeclaredState,
+  KeyedBroadcastProcessFunction,
+  StateDeclaration,
+} from './functions.ts';
+import { type AnyKeySelector, KeyedShellContext } from './keyed-shell.ts';
+import { KeyedTwoInput } from './keyed-two-input.ts';
+import { OperatorShell, ShellContext } from './operator-shell.ts';
+import { userCodeError } from './user-code-error.ts';
+
+type AnyDescriptor = BroadcastDescriptor<unknown, unknown>;
+
+const broadcastOf = (
+  context: OperatorContext,
+  { name, keySchema, valueSchema }: AnyDescriptor,
+): BroadcastState<unknown, unknown> =>
+  context.operatorState.getBroadcastState(name, keySchema, valueSchema);
+
+class BroadcastContext extends ShellContext {
+  readonly broadcast: BroadcastState<unknown, unknown>;
+  constructor(shell: OperatorShell, broadcast: BroadcastState<unknown, unknown>) {
+    super(shell);
+    this.broadcast = broadcast;
+  }
+}
+
+export class BroadcastProcessOperator implements TwoInputOperator {
+  readonly #user: BroadcastProcessFunction<unknown, unknown, unknown, unknown, unknown>;
+  readonly #descriptor: AnyDescriptor;
+  #shell!: OperatorShell;
+  #context!: BroadcastContext;
+
+  constructor(
+    user: BroadcastProcessFunction<unknown, unknown, unknown, unknown, unknown>,
+    descriptor: AnyDescriptor,
+  ) {
+    this.#user = user;
+    this.#descriptor = descriptor;
+  }
+
+  open(context: OperatorContext): void {
+    this.#shell = new OperatorShell(context);
+    this.#context = new BroadcastContext(this.#shell, broadcastOf(context, this.#descriptor));
+    this.#user.open?.();
+  }
+
+  processBatch1(batch: RecordBatch<unknown>): void {
+    this.#each(batch, (value) => this.#user.processElement(value, this.#context, this.#shell.out));
+  }
+
+  processBatch2(batch: RecordBatch<unknown>): void {
+    this.#each(batch, (value) =>
+      this.#user.processBroadcastElement(value, this.#context, this.#shell.out),
+    );
+  }
+
+  processWatermark(watermark: number): void {
+    this.#shell.forwardWatermark(watermark);
+  }
+
+  processWatermarkStatus(idle: boolean): void {
+    this.#shell.forwardStatus(idle);
+  }
+
+  close(): void {
+    this.#user.close?.();
+  }
+
+  #each({ values, timestamps }: RecordBatch<unknown>, process: (value: unknown) => void): void {
+    let i = 0;
+    try {
+      for (; i < values.length; i++) {
+        this.#context.timestamp = timestamps === null ? NO_TIMESTAMP : timestamps[i]!;
+        this.#shell.out.timestamp = this.#context.timestamp;
+        process(values[i]);
+      }
+    } catch (cause) {
+      throw userCodeError(cause, this.#shell.culprit, { recordIndex: i });
+    }
+    this.#shell.flush();
+  }
+}
+
+class KeyedBroadcastContext extends KeyedShellContext<StateDeclaration> {
+  broadcast!: BroadcastState<unknown, unknown>;
+
+  applyToKeyedState(
+    name: string,
+    visit: (key: unknown, state: DeclaredState<StateDeclaration>) => void,
+  ): void {
+    this.keyed.applyToAllKeys(name, undefined, (key) => visit(key, this.state));
+  }
+}
+
+type KeyedUser = KeyedBroadcastProcessFunction<
+  unknown,
+  unknown,
+  unknown,
+  unknown,
+  unknown,
+  unknown,
+  StateDeclaration
+>;
+
+export class KeyedBroadcastProcessOperator extends KeyedTwoInput {
+  readonly #user: KeyedUser;
+  readonly #descriptor: AnyDescriptor;
+  readonly #keyOf: AnyKeySelector;
+  #keyedContext!: KeyedBroadcastContext;
+
+  constructor(user: KeyedUser, descriptor: AnyDescriptor, keyOf: AnyKeySelector) {
+    super(user.state);
+    this.#user = user;
+    this.#descriptor = descriptor;
+    this.#keyOf = keyOf;
+  }
+
+  override open(context: OperatorContext): void {
+    super.open(context);
+    this.#keyedContext.broadcast = broadcastOf(context, this.#descriptor);
+    this.#user.open?.();
+  }
+
+  processBatch1(batch: RecordBatch<unknown>): void {
+    this.each(batch, this.#keyOf, (value) =>
+      this.#user.processElement(value, this.#keyedContext, this.shell.out),
+    );
+  }
+
+  processBatch2(batch: RecordBatch<unknown>): void {
+    this.each(batch, undefined, (value) =>
+      this.#user.processBroadcastElement(value, this.#keyedContext, this.shell.out),
+    );
+  }
+
+  close(): void {
+    this.#user.close?.();
+  }
+
+  protected onTimer(timestamp: number): void {
+    this.#user.onTimer?.(timestamp, this.#keyedContext, this.shell.out);
+  }
+
+  protected override createContext(
+    shell: OperatorShell,
+    declaration: StateDeclaration | undefined,
+  ): KeyedShellContext<StateDeclaration> {
+    this.#keyedContext = new KeyedBroadcastContext(shell, declaration, this);
+    return this.#keyedContext;
+  }
+}

@@ -1,0 +1,44 @@
+/** KeyedCoProcessFunction: two keyed streams that share state and timers by key. */
+import type { RecordBatch } from '../types/record-batch.ts';
+import type { OperatorContext } from './contract.ts';
+import type { KeyedCoProcessFunction, StateDeclaration } from './functions.ts';
+import type { AnyKeySelector } from './keyed-shell.ts';
+import { KeyedTwoInput } from './keyed-two-input.ts';
+
+type User = KeyedCoProcessFunction<unknown, unknown, unknown, unknown, StateDeclaration>;
+
+export class KeyedCoProcessOperator extends KeyedTwoInput {
+  readonly #user: User;
+  readonly #keys: readonly [AnyKeySelector, AnyKeySelector];
+
+  constructor(user: User, keys: readonly [AnyKeySelector, AnyKeySelector]) {
+    super(user.state);
+    this.#user = user;
+    this.#keys = keys;
+  }
+
+  override open(context: OperatorContext): void {
+    super.open(context);
+    this.#user.open?.();
+  }
+
+  processBatch1(batch: RecordBatch<unknown>): void {
+    this.each(batch, this.#keys[0], (value) =>
+      this.#user.processElement1(value, this.context, this.shell.out),
+    );
+  }
+
+  processBatch2(batch: RecordBatch<unknown>): void {
+    this.each(batch, this.#keys[1], (value) =>
+      this.#user.processElement2(value, this.context, this.shell.out),
+    );
+  }
+
+  close(): void {
+    this.#user.close?.();
+  }
+
+  protected onTimer(timestamp: number): void {
+    this.#user.onTimer?.(timestamp, this.context, this.shell.out);
+  }
+}
