@@ -6,7 +6,9 @@
  *      answers are dropped, and promises that wait for them stay pending for ever, as they do in a process that was killed.
  *  N2  A frozen node runs nothing; what falls due meanwhile is held, and runs when it thaws, in the order in which it fell due.
  *  N3  An error that escapes from an event kills the node, as it kills a process.
- *  N4  The death of a node is announced once, to listeners that belong to the simulation, not to the node.
+ *  N4  Computing takes time: each reading of the monotonic clock moves the node's own time on a little, and an event that falls due
+ *      while the node is still busy waits. Loops that run until a time slice is over therefore end, as they do in reality.
+ *  N5  The death of a node is announced once, to listeners that belong to the simulation, not to the node.
  */
 import { asError } from '../base/errors.ts';
 import type { Timer } from '../base/world.ts';
@@ -18,6 +20,8 @@ export type NodeState = 'running' | 'frozen' | 'dead';
 /** A callback takes this long at least: virtual time passes even in a loop of `soon`. */
 const SOON_MIN_MS = 0.001;
 const SOON_MAX_MS = 0.03;
+/** Mean of what a reading of the clock costs. */
+const CPU_PER_READING_MS = 0.02;
 
 export class SimNode {
   /** Name and incarnation, for traces. */
@@ -27,6 +31,10 @@ export class SimNode {
   readonly scheduler: SimScheduler;
   readonly random: SeededRandom;
   readonly startedAtMs: number;
+  /** N4. A slow machine has more. */
+  cpuPerReadingMs = CPU_PER_READING_MS;
+  readonly #cpu: SeededRandom;
+  #busyUntilMs = 0;
   #state: NodeState = 'running';
   #failure: Error | undefined;
   #held: (() => void)[] = [];
@@ -39,6 +47,18 @@ export class SimNode {
     this.scheduler = scheduler;
     this.random = scheduler.random.fork(`node ${name}`);
     this.startedAtMs = scheduler.nowMs;
+    this.#cpu = this.random.fork('cpu');
+  }
+
+  /** The node's own time, on the scale of the scheduler: ahead of it while the node computes. */
+  get nowMs(): number {
+    return Math.max(this.scheduler.nowMs, this.#busyUntilMs);
+  }
+
+  /** N4 */
+  readClock(): number {
+    this.#busyUntilMs = this.nowMs + this.#cpu.float(0, 2 * this.cpuPerReadingMs);
+    return this.#busyUntilMs - this.startedAtMs;
   }
 
   get state(): NodeState {
@@ -131,6 +151,11 @@ export class SimNode {
     if (this.#state === 'dead') return;
     if (this.#state === 'frozen') {
       this.#held.push(callback);
+      return;
+    }
+    const busyMs = this.#busyUntilMs - this.scheduler.nowMs;
+    if (busyMs > 0) {
+      this.scheduler.after(busyMs, `${this.name} busy`, () => this.#run(callback));
       return;
     }
     try {

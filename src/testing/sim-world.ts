@@ -44,8 +44,8 @@ export class SimWorld implements World {
     this.node = node;
     const { scheduler } = node;
     this.clock = {
-      wallMs: () => Math.floor(SIM_EPOCH_MS + scheduler.nowMs + this.#wallOffsetMs),
-      monotonicMs: () => scheduler.nowMs - node.startedAtMs,
+      wallMs: () => Math.floor(SIM_EPOCH_MS + node.nowMs + this.#wallOffsetMs),
+      monotonicMs: () => node.readClock(),
     };
     this.timers = {
       after: (delayMs, callback) => node.after(delayMs, 'timer', callback),
