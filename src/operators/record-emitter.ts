@@ -24,9 +24,16 @@ export class RecordEmitter<O> implements Collector<O> {
   /** @hot bench/chain.ts */
   collect(value: O): void {
     const size = this.#values.push(value);
-    this.#stamps[size - 1] = this.timestamp;
-    if (this.timestamp !== NO_TIMESTAMP) this.#stamped = true;
+    if (this.#stamped) this.#stamps[size - 1] = this.timestamp;
+    else if (this.timestamp !== NO_TIMESTAMP) this.#stamp(size);
     if (size === BATCH_SIZE_MAX) this.flush();
+  }
+
+  /** The first record of a batch that has a timestamp: those before it have none. */
+  #stamp(size: number): void {
+    this.#stamped = true;
+    this.#stamps.fill(NO_TIMESTAMP, 0, size - 1);
+    this.#stamps[size - 1] = this.timestamp;
   }
 
   flush(): void {

@@ -84,9 +84,11 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
   readonly keyGroupRange: KeyGroupRange;
   readonly maxParallelism: number;
   readonly #params: KeyedBackendParams;
-  readonly #context = new KeyContext();
+  readonly #context: KeyContext;
   readonly #layout: BucketLayout;
   readonly #identify: (key: unknown) => unknown;
+  /** Keys are their own identity. */
+  readonly #plainKeys: boolean;
   readonly #keyCodec;
   readonly #files: readonly RestoredFile[];
   readonly #states = new Map<
@@ -105,6 +107,8 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
     this.maxParallelism = params.maxParallelism;
     this.#layout = new BucketLayout(params.keyGroupRange);
     this.#identify = keyIdentity(params.keySchema);
+    this.#plainKeys = PLAIN_KEYS.has(params.keySchema.kind);
+    this.#context = new KeyContext((key) => this.#keyGroupOf(key));
     this.#keyCodec = keyCodec(params.keySchema);
     this.#files = files;
     this.#context.capture = (table, bucket) => this.#captureBucket(table, bucket);
@@ -114,25 +118,23 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
     return this.#context.key;
   }
 
-  /** @hot bench/state.ts */
+  /** @hot bench/runtime.ts. The key group is computed when the key gets its first entry, not before. */
   setCurrentKey(key: unknown): void {
-    const keyGroup = murmurHash(hashKey(key, this.#params.keySchema)) % this.maxParallelism;
-    this.#setKey(key, keyGroup);
+    const context = this.#context;
+    if (key === undefined || key === null) throw missingKey(key, this.#params.operatorId);
+    context.key = key;
+    context.keyId = this.#plainKeys ? key : this.#identify(key);
+    context.version++;
   }
 
-  #setKey(key: unknown, keyGroup: number): void {
-    const context = this.#context;
-    if (keyGroup < this.keyGroupRange.start || keyGroup > this.keyGroupRange.end) {
-      throw internal(
-        'KEY_OUTSIDE_RANGE',
-        `key group ${keyGroup} is outside ${this.keyGroupRange.start} to ${this.keyGroupRange.end} of operator ${this.#params.operatorId}`,
-      );
-    }
-    context.key = key;
-    context.keyId = this.#identify(key);
-    context.keyGroup = keyGroup;
-    context.bucket = this.#layout.bucketOf(keyGroup);
-    context.version++;
+  /** @throws `internal` KEY_OUTSIDE_RANGE: B1 */
+  #keyGroupOf(key: unknown): number {
+    const keyGroup = murmurHash(hashKey(key, this.#params.keySchema)) % this.maxParallelism;
+    if (keyGroup >= this.keyGroupRange.start && keyGroup <= this.keyGroupRange.end) return keyGroup;
+    throw internal(
+      'KEY_OUTSIDE_RANGE',
+      `key group ${keyGroup} is outside ${this.keyGroupRange.start} to ${this.keyGroupRange.end} of operator ${this.#params.operatorId}`,
+    );
   }
 
   getState<D extends StateDescriptor>(
@@ -166,7 +168,7 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
       target,
       identify,
       tables: { event: make('event'), processing: make('processing') },
-      setKey: (key, keyGroup) => this.#setKey(key, keyGroup),
+      setKey: (key) => this.setCurrentKey(key),
       identifyKey: this.#identify,
       watermark: () => this.#watermark,
     });
@@ -207,9 +209,9 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
     const state = this.#states.get(name);
     if (state === undefined) throw invalid('UNKNOWN_STATE', `no state "${name}" is registered`);
     const wanted = namespace === undefined || typeof namespace === 'symbol' ? undefined : namespace;
-    for (const cell of [...state.table.cells()]) {
+    for (const cell of state.table.cells()) {
       if (cell.namespaceId !== wanted && cell.namespace !== wanted) continue;
-      this.#setKey(cell.key, cell.keyGroup);
+      this.setCurrentKey(cell.key);
       visit(cell.key);
     }
   }
@@ -270,15 +272,8 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
       namespaceSchema: namespaceSchema === undefined ? null : schemaToJson(namespaceSchema),
     };
     this.#addTable(table, header, (bucket, writer) => {
-      let entries = 0;
-      for (const head of bucket.cells.values()) {
-        for (let cell: Cell | undefined = head; cell !== undefined; cell = cell.next) {
-          const { value } = cell;
-          writeValueEntry(writer, codecs, cell, (into) => codec.encode(value, into));
-          entries++;
-        }
-      }
-      return entries;
+      for (const cell of bucket.cells) writeValueEntry(writer, codecs, cell, codec);
+      return bucket.cells.length;
     });
     const identify = namespaceSchema === undefined ? NO_NAMESPACE : keyIdentity(namespaceSchema);
     let decode:
@@ -370,10 +365,10 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
       fail('has another namespace (window) type now');
   }
 
-  #captureBucket(table: StateTable, bucket: number): void {
+  #captureBucket(table: StateTable, bucket: Bucket): void {
     const index = this.#tableIndex.get(table)!;
-    for (const capture of this.#captures) capture.capture(index, bucket);
-    table.buckets[bucket]!.capturedEpoch = this.#context.epoch;
+    for (const capture of this.#captures) capture.capture(index, bucket.index);
+    bucket.capturedEpoch = this.#context.epoch;
   }
 
   #fire(domain: 'event' | 'processing', until: number, limit: number): boolean {
@@ -397,19 +392,37 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
   }
 }
 
+/** Schemas whose values are their own identity in a Map. */
+const PLAIN_KEYS: ReadonlySet<string> = new Set([
+  'boolean',
+  'int8',
+  'int16',
+  'int32',
+  'int64',
+  'bigint',
+  'float',
+  'double',
+  'string',
+  'timestamp',
+  'decimal',
+  'enum',
+]);
+
+const missingKey = (key: unknown, operatorId: string): MillraceError =>
+  invalid(
+    'NULL_KEY',
+    `a key of operator ${operatorId} is ${String(key)}; filter such records out before keyBy, or give them a key of their own`,
+  );
+
 const isTimers = (kind: TableHeader['kind']): boolean =>
   kind === 'event-timers' || kind === 'processing-timers';
 
 function encodeTimers(bucket: Bucket, writer: ByteWriter, codecs: EntryCodecs): number {
-  let entries = 0;
-  for (const head of bucket.cells.values()) {
-    for (let cell: Cell | undefined = head; cell !== undefined; cell = cell.next) {
-      writeAddress(writer, codecs, cell);
-      writer.f64((cell.value as Timer).timestamp); // timer tables hold nothing else
-      entries++;
-    }
+  for (const cell of bucket.cells) {
+    writeAddress(writer, codecs, cell);
+    writer.f64((cell.value as Timer).timestamp); // timer tables hold nothing else
   }
-  return entries;
+  return bucket.cells.length;
 }
 
 function skipRest(reader: ByteReader, header: TableHeader): void {

@@ -86,8 +86,17 @@ export class HashMapValueState
 
   /** @hot */
   set value(value: unknown) {
-    if (value === undefined) this.clear();
-    else this.store(value);
+    if (value === undefined) {
+      this.clear();
+      return;
+    }
+    const cell = this.table.find(this.namespaceId);
+    if (cell === undefined) {
+      this.store(value);
+      return;
+    }
+    this.table.touch(cell);
+    cell.value = value;
   }
 }
 
@@ -100,13 +109,13 @@ export class HashMapListState
   }
 
   add(value: unknown): void {
-    const list = this.load();
-    if (list === undefined) {
+    const cell = this.table.find(this.namespaceId);
+    if (cell === undefined) {
       this.store([value]);
       return;
     }
-    this.table.touch();
-    list.push(value);
+    this.table.touch(cell);
+    (cell.value as unknown[]).push(value); // stored by this state
   }
 
   addAll(values: Iterable<unknown>): void {
@@ -151,12 +160,13 @@ export class HashMapMapState
   }
 
   put(key: unknown, value: unknown): void {
-    const map = this.load();
-    if (map === undefined) {
+    const cell = this.table.find(this.namespaceId);
+    if (cell === undefined) {
       this.store(new Map([[this.#identifyKey(key), { key, value }]]));
       return;
     }
-    this.table.touch();
+    this.table.touch(cell);
+    const map = cell.value as Map<unknown, MapEntry>; // stored by this state
     const id = this.#identifyKey(key);
     const entry = map.get(id);
     if (entry === undefined) map.set(id, { key, value });
@@ -164,9 +174,10 @@ export class HashMapMapState
   }
 
   remove(key: unknown): void {
-    const map = this.load();
-    if (map === undefined) return;
-    this.table.touch();
+    const cell = this.table.find(this.namespaceId);
+    if (cell === undefined) return;
+    this.table.touch(cell);
+    const map = cell.value as Map<unknown, MapEntry>; // stored by this state
     map.delete(this.#identifyKey(key));
     if (map.size === 0) this.clear();
   }
@@ -254,7 +265,7 @@ export class HashMapAggregatingState
       this.store(this.#aggregate.add(value, this.#aggregate.createAccumulator()));
       return;
     }
-    this.table.touch();
+    this.table.touch(cell);
     cell.value = this.#aggregate.add(value, cell.value);
   }
 

@@ -93,14 +93,19 @@ export interface EntryCodecs {
 export function writeValueEntry(
   writer: ByteWriter,
   codecs: EntryCodecs,
-  entry: { readonly key: unknown; readonly keyGroup: number; readonly namespace: unknown },
-  encodeValue: (writer: ByteWriter) => void,
+  entry: {
+    readonly key: unknown;
+    readonly keyGroup: number;
+    readonly namespace: unknown;
+    readonly value: unknown;
+  },
+  codec: Codec<unknown>,
 ): void {
   writeAddress(writer, codecs, entry);
   // Length after the fact: one byte is kept for it, and longer values are moved.
   const at = writer.position;
   writer.u8(0);
-  encodeValue(writer);
+  codec.encode(entry.value, writer);
   const length = writer.position - at - 1;
   if (length < 0x80) {
     writer.buffer[at] = length;

@@ -1,18 +1,25 @@
 /**
  * One state's (or timer service's) entries in the hashmap backend.
  *
- * A table is an array of buckets; a bucket holds the entries of a run of key groups in a Map from key identity to a cell. The cells of
- * one key, one per namespace, form a list with the newest first: the window that is being filled is found at once.
+ * Two views of the same cells. By key: a Map from key identity to the key's cells, one per namespace, in a list with the newest first, so
+ * that the window that is being filled is found at once. By key group: buckets, the units in which snapshots capture.
  *
- *   buckets[(keyGroup - start) >> shift] -> Map { keyIdentity -> Cell -> Cell -> ... }
+ *   maps[i]   keyIdentity -> Cell -> Cell -> ...
+ *   buckets[(keyGroup - start) >> shift]  -> [Cell, Cell, ...]
+ *
+ * Looking a key up needs no hash of ours: its key group is computed only when it gets its first cell.
  *
  * Invariants
- *  T1  Before a bucket changes, `touch` has been called for it: a snapshot that has not captured the bucket yet does so then.
+ *  T1  Before a cell changes, or joins or leaves its bucket, the bucket has been captured for every running snapshot.
  *  T2  A key's list is never empty: the map entry goes with its last cell.
+ *  T3  bucket.cells[cell.slot] is the cell.
  *
- * Cost: a lookup is one Map access and, without namespaces, one comparison. Guarded by `bench/state.ts`.
+ * Cost: a lookup is one Map access and, without namespaces, one comparison. A JavaScript Map ends at 2^24 entries: beyond
+ * MAP_ENTRIES_MAX keys go into a further map. Guarded by `bench/runtime.ts`.
  */
 import type { KeyGroupRange } from '../../types/key-group.ts';
+
+const MAP_ENTRIES_MAX = 2 ** 23;
 
 export class Cell {
   readonly key: unknown;
@@ -22,6 +29,8 @@ export class Cell {
   readonly namespaceId: unknown;
   value: unknown;
   next: Cell | undefined = undefined;
+  bucket: Bucket | undefined = undefined;
+  slot = -1;
 
   constructor(
     key: unknown,
@@ -39,11 +48,13 @@ export class Cell {
 }
 
 export class Bucket {
-  readonly cells = new Map<unknown, Cell>();
+  readonly index: number;
+  readonly cells: Cell[] = [];
   /** The last snapshot that has seen this bucket as it was. */
   capturedEpoch: number;
 
-  constructor(epoch: number) {
+  constructor(index: number, epoch: number) {
+    this.index = index;
     this.capturedEpoch = epoch;
   }
 }
@@ -81,14 +92,28 @@ export class BucketLayout {
 export class KeyContext {
   key: unknown = undefined;
   keyId: unknown = undefined;
-  keyGroup = -1;
-  bucket = -1;
-  /** Grows with every `setCurrentKey`: what was found for an earlier version is stale. */
+  /** Grows with every change of the key: what was found for an earlier version is stale. */
   version = 0;
   /** Grows with every snapshot. */
   epoch = 0;
+  readonly #keyGroupOf: (key: unknown) => number;
+  #keyGroup = -1;
+  #keyGroupVersion = -1;
+
+  constructor(keyGroupOf: (key: unknown) => number) {
+    this.#keyGroupOf = keyGroupOf;
+  }
+
   /** Captures a bucket for the snapshots that still miss it, before it changes (T1). */
-  capture: (table: StateTable, bucket: number) => void = () => {};
+  capture: (table: StateTable, bucket: Bucket) => void = () => {};
+
+  get keyGroup(): number {
+    if (this.#keyGroupVersion !== this.version) {
+      this.#keyGroup = this.#keyGroupOf(this.key);
+      this.#keyGroupVersion = this.version;
+    }
+    return this.#keyGroup;
+  }
 }
 
 export class StateTable {
@@ -96,6 +121,8 @@ export class StateTable {
   readonly layout: BucketLayout;
   readonly context: KeyContext;
   readonly buckets: (Bucket | undefined)[];
+  readonly #first = new Map<unknown, Cell>();
+  readonly #maps: Map<unknown, Cell>[] = [this.#first];
   #cell: Cell | undefined;
   #version = -1;
   #namespaceId: unknown = undefined;
@@ -107,11 +134,18 @@ export class StateTable {
     this.buckets = Array.from({ length: layout.count }, () => undefined);
   }
 
+  /** @hot The newest cell of the current key. */
+  head(): Cell | undefined {
+    const { keyId } = this.context;
+    const cell = this.#first.get(keyId);
+    return cell !== undefined || this.#maps.length === 1 ? cell : this.#mapOf(keyId)?.get(keyId);
+  }
+
   /** @hot The cell of the current key in that namespace. */
   find(namespaceId: unknown): Cell | undefined {
     if (this.#version === this.context.version && this.#namespaceId === namespaceId)
       return this.#cell;
-    let cell = this.buckets[this.context.bucket]?.cells.get(this.context.keyId);
+    let cell = this.head();
     while (cell !== undefined && cell.namespaceId !== namespaceId) cell = cell.next;
     this.#cell = cell;
     this.#version = this.context.version;
@@ -119,66 +153,90 @@ export class StateTable {
     return cell;
   }
 
-  /** @hot Must be called before a cell of the current key, or what its value refers to, is changed (T1). */
-  touch(): Bucket {
-    const index = this.context.bucket;
-    let bucket = this.buckets[index];
-    if (bucket === undefined) {
-      bucket = new Bucket(this.context.epoch);
-      this.buckets[index] = bucket;
-    } else if (bucket.capturedEpoch !== this.context.epoch) {
-      this.context.capture(this, index);
-    }
-    return bucket;
+  /** @hot Must be called before a cell, or what its value refers to, is changed (T1). */
+  touch(cell: Cell): void {
+    if (cell.bucket!.capturedEpoch !== this.context.epoch) this.context.capture(this, cell.bucket!);
   }
 
   /** @hot Stores a value for the current key. */
   put(namespace: unknown, namespaceId: unknown, value: unknown): void {
     const cell = this.find(namespaceId);
-    const bucket = this.touch();
-    if (cell !== undefined) {
-      cell.value = value;
+    if (cell === undefined) {
+      this.#cell = this.add(namespace, namespaceId, value);
       return;
     }
-    const { context } = this;
-    const added = new Cell(context.key, context.keyGroup, namespace, namespaceId, value);
-    added.next = bucket.cells.get(context.keyId);
-    bucket.cells.set(context.keyId, added);
-    this.#cell = added;
+    this.touch(cell);
+    cell.value = value;
   }
 
   remove(namespaceId: unknown): void {
     const cell = this.find(namespaceId);
-    if (cell === undefined) return;
-    const bucket = this.touch();
+    if (cell !== undefined) this.drop(cell);
+  }
+
+  /** A further cell for the current key. */
+  add(namespace: unknown, namespaceId: unknown, value: unknown): Cell {
+    const { context } = this;
+    const cell = new Cell(context.key, context.keyGroup, namespace, namespaceId, value);
+    this.#join(context.keyId, cell);
+    return cell;
+  }
+
+  /** Takes a cell of the current key out. */
+  drop(cell: Cell): void {
     const { keyId } = this.context;
-    const head = bucket.cells.get(keyId)!;
+    this.touch(cell);
+    const map = this.#mapOf(keyId)!;
+    const head = map.get(keyId)!;
     if (head === cell) {
-      if (cell.next === undefined) bucket.cells.delete(keyId);
-      else bucket.cells.set(keyId, cell.next);
+      if (cell.next === undefined) map.delete(keyId);
+      else map.set(keyId, cell.next);
     } else {
       let before = head;
       while (before.next !== cell) before = before.next!;
       before.next = cell.next;
     }
-    this.#cell = undefined;
-  }
-
-  /** Adds a restored entry; no snapshot is running then. */
-  restore(keyId: unknown, cell: Cell): void {
-    const index = this.layout.bucketOf(cell.keyGroup);
-    const bucket = (this.buckets[index] ??= new Bucket(this.context.epoch));
-    cell.next = bucket.cells.get(keyId);
-    bucket.cells.set(keyId, cell);
-  }
-
-  /** Every cell; the table must not change meanwhile but through the visited key. */
-  *cells(): Iterable<Cell> {
-    for (const bucket of this.buckets) {
-      if (bucket === undefined) continue;
-      for (const head of [...bucket.cells.values()]) {
-        for (let cell: Cell | undefined = head; cell !== undefined; cell = cell.next) yield cell;
-      }
+    const { cells } = cell.bucket!;
+    const last = cells.pop()!;
+    if (last !== cell) {
+      cells[cell.slot] = last;
+      last.slot = cell.slot;
     }
+    this.#version = -1;
+  }
+
+  /** Adds a restored entry. */
+  restore(keyId: unknown, cell: Cell): void {
+    this.#join(keyId, cell);
+    this.#version = -1;
+  }
+
+  /** Every cell at the time of the call. */
+  cells(): readonly Cell[] {
+    return this.buckets.flatMap((bucket) => bucket?.cells ?? []);
+  }
+
+  #join(keyId: unknown, cell: Cell): void {
+    const index = this.layout.bucketOf(cell.keyGroup);
+    const bucket = (this.buckets[index] ??= new Bucket(index, this.context.epoch));
+    if (bucket.capturedEpoch !== this.context.epoch) this.context.capture(this, bucket);
+    cell.bucket = bucket;
+    cell.slot = bucket.cells.push(cell) - 1;
+    const map = this.#mapOf(keyId) ?? this.#roomyMap();
+    cell.next = map.get(keyId);
+    map.set(keyId, cell);
+  }
+
+  #mapOf(keyId: unknown): Map<unknown, Cell> | undefined {
+    for (const map of this.#maps) if (map.has(keyId)) return map;
+    return undefined;
+  }
+
+  #roomyMap(): Map<unknown, Cell> {
+    const last = this.#maps.at(-1)!;
+    if (last.size < MAP_ENTRIES_MAX) return last;
+    const map = new Map<unknown, Cell>();
+    this.#maps.push(map);
+    return map;
   }
 }

@@ -14,7 +14,7 @@ export interface TimerServiceParams<N> {
   readonly target: TimerTarget<N>;
   readonly identify: (namespace: unknown) => unknown;
   readonly tables: Readonly<Record<TimerDomain, StateTable>>;
-  readonly setKey: (key: unknown, keyGroup: number) => void;
+  readonly setKey: (key: unknown) => void;
   readonly identifyKey: (key: unknown) => unknown;
   readonly watermark: () => number;
 }
@@ -59,7 +59,7 @@ export class HashMapTimerService<N> implements InternalTimerService<N> {
     domain: TimerDomain,
     visit: (key: unknown, namespace: N, timestamp: number) => void,
   ): void {
-    for (const cell of [...this.tables[domain].cells()])
+    for (const cell of this.tables[domain].cells())
       visit(cell.key, cell.namespace as N, timerOf(cell).timestamp); // namespaces of this service
   }
 
@@ -72,7 +72,7 @@ export class HashMapTimerService<N> implements InternalTimerService<N> {
   fireNext(domain: TimerDomain, until: number): boolean {
     const timer = this.#queues[domain].poll(until);
     if (timer === undefined) return false;
-    this.#params.setKey(timer.key, timer.keyGroup);
+    this.#params.setKey(timer.key);
     this.#unlink(domain, timer.namespaceId, timer.timestamp);
     const namespace = timer.namespace as N; // registered by this service
     if (domain === 'event') this.#params.target.onEventTime(timer.timestamp, namespace);
@@ -99,15 +99,12 @@ export class HashMapTimerService<N> implements InternalTimerService<N> {
     if (timestamp === Number.POSITIVE_INFINITY) return;
     const { context } = this.#params;
     const namespaceId = this.#params.identify(namespace);
-    const { cells } = this.tables[domain].touch();
-    const head = cells.get(context.keyId);
-    for (let cell = head; cell !== undefined; cell = cell.next) {
+    const table = this.tables[domain];
+    for (let cell = table.head(); cell !== undefined; cell = cell.next) {
       if (cell.namespaceId === namespaceId && timerOf(cell).timestamp === timestamp) return;
     }
     const timer = new Timer(context.key, context.keyGroup, namespace, namespaceId, timestamp);
-    const cell = new Cell(context.key, context.keyGroup, namespace, namespaceId, timer);
-    cell.next = head;
-    cells.set(context.keyId, cell);
+    table.add(namespace, namespaceId, timer);
     this.#queues[domain].add(timer);
   }
 
@@ -117,14 +114,10 @@ export class HashMapTimerService<N> implements InternalTimerService<N> {
   }
 
   #unlink(domain: TimerDomain, namespaceId: unknown, timestamp: number): Timer | undefined {
-    const { keyId } = this.#params.context;
-    const { cells } = this.tables[domain].touch();
-    let before: Cell | undefined;
-    for (let cell = cells.get(keyId); cell !== undefined; before = cell, cell = cell.next) {
+    const table = this.tables[domain];
+    for (let cell = table.head(); cell !== undefined; cell = cell.next) {
       if (cell.namespaceId !== namespaceId || timerOf(cell).timestamp !== timestamp) continue;
-      if (before !== undefined) before.next = cell.next;
-      else if (cell.next === undefined) cells.delete(keyId);
-      else cells.set(keyId, cell.next);
+      table.drop(cell);
       return timerOf(cell);
     }
     return undefined;
