@@ -35,7 +35,8 @@ export class ByteWriter {
 
   u16(value: number): void {
     this.ensure(2);
-    this.position = this.buffer.writeUInt16LE(value, this.position);
+    this.buffer[this.position++] = value;
+    this.buffer[this.position++] = value >>> 8;
   }
 
   u32(value: number): void {

@@ -32,6 +32,8 @@ export class KeyedProcessOperator implements OneInputOperator, TimerTarget<numbe
     const { out } = this.#shell;
     const context = this.#context;
     const { keyed } = context;
+    const keyOf = this.#keyOf;
+    const user = this.#user;
     let i = 0;
     try {
       for (; i < values.length; i++) {
@@ -39,8 +41,8 @@ export class KeyedProcessOperator implements OneInputOperator, TimerTarget<numbe
         const timestamp = timestamps === null ? NO_TIMESTAMP : timestamps[i]!;
         out.timestamp = timestamp;
         context.timestamp = timestamp;
-        keyed.setCurrentKey(this.#keyOf(value));
-        this.#user.processElement(value, context, out);
+        keyed.setCurrentKey(keyOf(value));
+        user.processElement(value, context, out);
       }
     } catch (cause) {
       throw userCodeError(cause, this.#shell.culprit, { recordIndex: i, timestamp: out.timestamp });

@@ -12,6 +12,7 @@ export class RecordEmitter<O> implements Collector<O> {
   readonly #output: Output<unknown> | undefined;
   readonly #stamps = new Float64Array(BATCH_SIZE_MAX);
   #values: O[] = [];
+  #size = 0;
   #stamped = false;
   /** Event time of the next records. */
   timestamp = NO_TIMESTAMP;
@@ -21,27 +22,33 @@ export class RecordEmitter<O> implements Collector<O> {
     this.#output = output;
   }
 
-  /** @hot bench/chain.ts */
+  /** @hot bench/runtime.ts */
   collect(value: O): void {
-    const size = this.#values.push(value);
-    if (this.#stamped) this.#stamps[size - 1] = this.timestamp;
-    else if (this.timestamp !== NO_TIMESTAMP) this.#stamp(size);
-    if (size === BATCH_SIZE_MAX) this.flush();
-  }
-
-  /** The first record of a batch that has a timestamp: those before it have none. */
-  #stamp(size: number): void {
-    this.#stamped = true;
-    this.#stamps.fill(NO_TIMESTAMP, 0, size - 1);
-    this.#stamps[size - 1] = this.timestamp;
+    const at = this.#size;
+    this.#values[at] = value;
+    this.#size = at + 1;
+    if (this.#stamped) this.#stamps[at] = this.timestamp;
+    else if (this.timestamp !== NO_TIMESTAMP) this.#stamp(at);
+    if (at === BATCH_SIZE_MAX - 1) this.flush();
   }
 
   flush(): void {
+    const size = this.#size;
+    if (size === 0) return;
     const values = this.#values;
-    if (values.length === 0) return;
-    const timestamps = this.#stamped ? this.#stamps.slice(0, values.length) : null;
-    this.#values = [];
+    values.length = size;
+    const timestamps = this.#stamped ? this.#stamps.slice(0, size) : null;
+    // The next batch is likely as large as this one: room for it at once spares growing.
+    this.#values = new Array(size);
+    this.#size = 0;
     this.#stamped = false;
     this.#output?.emitBatch({ values, timestamps });
+  }
+
+  /** The first record of a batch that has a timestamp: those before it have none. */
+  #stamp(at: number): void {
+    this.#stamped = true;
+    this.#stamps.fill(NO_TIMESTAMP, 0, at);
+    this.#stamps[at] = this.timestamp;
   }
 }

@@ -114,7 +114,9 @@ function integer(bits: 8 | 16 | 32, name: string): Codec<unknown> {
       if (typeof value !== 'number' || !Number.isInteger(value) || value < -half || value >= half)
         throw badKey(value, name);
       writer.ensure(bytes);
-      writer.position = writer.buffer.writeUIntBE(value + half, writer.position, bytes);
+      const raw = value + half;
+      for (let shift = bits - 8; shift >= 0; shift -= 8)
+        writer.buffer[writer.position++] = raw >>> shift;
     },
     decode(reader) {
       reader.require(bytes);

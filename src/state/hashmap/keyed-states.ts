@@ -80,7 +80,8 @@ export class HashMapValueState
 
   /** @hot */
   get value(): unknown {
-    const cell = this.table.find(this.namespaceId);
+    const id = this.namespaceId;
+    const cell = id === undefined ? this.table.findOnly() : this.table.find(id);
     return cell === undefined ? this.#fallback : cell.value;
   }
 
@@ -90,7 +91,8 @@ export class HashMapValueState
       this.clear();
       return;
     }
-    const cell = this.table.find(this.namespaceId);
+    const id = this.namespaceId;
+    const cell = id === undefined ? this.table.findOnly() : this.table.find(id);
     if (cell === undefined) {
       this.store(value);
       return;

@@ -1,0 +1,179 @@
+/**
+ * Watches a bucket: at every instant each checkpoint that a head names must be whole (C8), its generation and ids must not go back (C6),
+ * and what its ledger probes say is kept for C3.
+ *
+ * Looks after each effect on the bucket, synchronously, before anything else runs: what is missing for a moment is seen.
+ */
+import type { CheckpointRecord, JobHead } from '../state/checkpoint-record.ts';
+import { decodeHead, decodeRecord, objectsOf } from '../state/checkpoint-record.ts';
+import { InMemoryOperatorState } from '../state/operator-state-backend.ts';
+import type { OperatorStateHandle, StateHandle } from '../state/snapshot.ts';
+import type { LedgerSample, Violation } from './checkers.ts';
+import { LEDGER_SCHEMA, LEDGER_STATE } from './probes.ts';
+import type { SimBucket, StoreAudit } from './sim-store.ts';
+
+interface Ledger {
+  readonly checkpointId: number;
+  readonly sent: readonly Uint8Array[];
+  readonly received: readonly Uint8Array[];
+}
+
+export interface CheckpointAuditOptions {
+  /** Uids of the operators that hold ledger probes. */
+  readonly ledger?: { readonly sentUid: string; readonly receivedUid: string };
+}
+
+const VIOLATIONS_MAX = 20;
+
+export class CheckpointAudit {
+  readonly violations: Violation[] = [];
+  readonly #bucket: SimBucket;
+  readonly #options: CheckpointAuditOptions;
+  /** Per head: what it names, with the checkpoint that needs it. */
+  readonly #reachable = new Map<string, ReadonlyMap<string, number>>();
+  readonly #heads = new Map<string, JobHead>();
+  readonly #ledgers: Ledger[] = [];
+  completed = 0;
+
+  constructor(bucket: SimBucket, options: CheckpointAuditOptions = {}) {
+    this.#bucket = bucket;
+    this.#options = options;
+    bucket.onEffect = (effect) => this.#look(effect);
+  }
+
+  /** The sums of all checkpoints that ever existed. */
+  async ledgers(): Promise<readonly LedgerSample[]> {
+    const samples: LedgerSample[] = [];
+    for (const { checkpointId, sent, received } of this.#ledgers) {
+      samples.push({ checkpointId, sent: await sum(sent), received: await sum(received) });
+    }
+    return samples;
+  }
+
+  #look({ operation, key, applied, node }: StoreAudit): void {
+    if (!applied || operation === 'get' || operation === 'head') return;
+    if (key.endsWith('/head')) {
+      this.#onHead(key, node);
+      return;
+    }
+    for (const reachable of this.#reachable.values()) {
+      const checkpointId = reachable.get(key);
+      if (checkpointId === undefined) continue;
+      const what = operation === 'delete' ? 'deleted' : 'written again';
+      this.#violate('C8', `${key} was ${what} while checkpoint ${checkpointId} names it`, { node });
+    }
+  }
+
+  #onHead(key: string, node: string): void {
+    const bytes = this.#bucket.peek(key);
+    if (bytes === undefined) {
+      this.#violate('C8', `${key} was deleted`, { node });
+      return;
+    }
+    const head = decodeHead(bytes, key);
+    const before = this.#heads.get(key);
+    this.#heads.set(key, head);
+    if (before !== undefined) this.#checkProgress(before, head, node);
+    const reachable = new Map<string, number>();
+    for (const checkpoint of head.checkpoints) {
+      const record = this.#record(checkpoint.key, checkpoint.checkpointId, node);
+      if (record === undefined) continue;
+      reachable.set(checkpoint.key, checkpoint.checkpointId);
+      for (const object of objectsOf(record)) {
+        reachable.set(object, checkpoint.checkpointId);
+        if (this.#bucket.peek(object) === undefined)
+          this.#violate(
+            'C8',
+            `checkpoint ${checkpoint.checkpointId} names ${object}, which is not there`,
+            { node },
+          );
+      }
+      const isNew = before?.checkpoints.every(({ key: old }) => old !== checkpoint.key) ?? true;
+      if (isNew) this.#onCompleted(record);
+    }
+    this.#reachable.set(key, reachable);
+  }
+
+  /** C6 */
+  #checkProgress(before: JobHead, after: JobHead, node: string): void {
+    if (after.generation < before.generation)
+      this.#violate('C6', `generation went back from ${before.generation} to ${after.generation}`, {
+        node,
+      });
+    const [old, now] = [before.checkpoints.at(-1), after.checkpoints.at(-1)];
+    if (old === undefined) return;
+    if (now === undefined || now.checkpointId < old.checkpointId)
+      this.#violate('C6', `the newest checkpoint went back from ${old.checkpointId}`, {
+        node,
+        now: now?.checkpointId,
+      });
+    else if (now.checkpointId === old.checkpointId && now.key !== old.key)
+      this.#violate('C6', `checkpoint ${old.checkpointId} was replaced by another`, { node });
+  }
+
+  #record(key: string, checkpointId: number, node: string): CheckpointRecord | undefined {
+    const bytes = this.#bucket.peek(key);
+    if (bytes !== undefined) return decodeRecord(bytes, key);
+    this.#violate('C8', `the record ${key} of checkpoint ${checkpointId} is not there`, { node });
+    return undefined;
+  }
+
+  #onCompleted(record: CheckpointRecord): void {
+    this.completed++;
+    const { ledger } = this.#options;
+    if (ledger === undefined) return;
+    const [sent, received] = [
+      this.#copies(record, ledger.sentUid),
+      this.#copies(record, ledger.receivedUid),
+    ];
+    if (sent !== undefined && received !== undefined)
+      this.#ledgers.push({ checkpointId: record.checkpointId, sent, received });
+  }
+
+  /** The operator-state bytes of all subtasks; undefined if some are missing, which C8 reports. */
+  #copies(record: CheckpointRecord, uid: string): Uint8Array[] | undefined {
+    const copies: Uint8Array[] = [];
+    for (const { operators, subtasks } of record.vertices) {
+      const id = operators.find((operator) => operator.uid === uid)?.id;
+      if (id === undefined) continue;
+      for (const subtask of subtasks) {
+        const handle = subtask.operators[id]?.operator?.data;
+        const bytes = handle === undefined ? undefined : this.#bytesOf(handle);
+        if (bytes === undefined) return undefined;
+        copies.push(bytes);
+      }
+    }
+    return copies;
+  }
+
+  #bytesOf(handle: StateHandle): Uint8Array | undefined {
+    if (handle.kind === 'inline') return Buffer.from(handle.base64, 'base64');
+    return this.#bucket.peek(handle.key)?.slice(handle.offset, handle.offset + handle.length);
+  }
+
+  #violate(checker: string, message: string, evidence: Readonly<Record<string, unknown>>): void {
+    if (this.violations.length >= VIOLATIONS_MAX) return;
+    this.violations.push({
+      checker,
+      message,
+      evidence: { atMs: this.#bucket.scheduler.nowMs, ...evidence },
+    });
+  }
+}
+
+async function sum(parts: readonly Uint8Array[]): Promise<number> {
+  const restore = parts.map((_, i): OperatorStateHandle => ({
+    data: { kind: 'object', key: String(i), offset: 0, length: 0, crc32: 0 },
+  }));
+  const state = await InMemoryOperatorState.open({
+    operatorId: 'ledger',
+    subtaskIndex: 0,
+    parallelism: 1,
+    restore,
+    reader: { read: async (handle) => parts[handle.kind === 'object' ? Number(handle.key) : 0]! },
+  });
+  return state
+    .getListState(LEDGER_STATE, LEDGER_SCHEMA)
+    .get()
+    .reduce((a, b) => a + b, 0);
+}
