@@ -6,6 +6,7 @@ import type { StreamExecutionEnvironment as Environment } from '../api/environme
 import { StreamExecutionEnvironment } from '../api/environment.ts';
 import { asError, internal, isMillraceError } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
+import type { WorkerHost } from '../base/world.ts';
 import { settle } from '../cluster/options.ts';
 import { type JobEnd, runJob } from '../cluster/run-job.ts';
 import { openThreadPool, serveAsWorker } from '../cluster/thread-pool.ts';
@@ -23,13 +24,16 @@ export interface ProcessServices {
   /** The bucket as this process reaches it. */
   readonly store: ObjectStore;
   readonly world: SimWorld;
+  /** Which start of the job this is. */
+  readonly start: number;
 }
 
 export interface SimJobOptions {
   readonly simulation: Simulation;
   readonly bucket: SimBucket;
   readonly name: string;
-  readonly config: Readonly<Record<string, JsonValue>>;
+  /** Options of the job's start number `start` (0, 1, ...): another parallelism rescales it. */
+  configOf(start: number): Readonly<Record<string, JsonValue>>;
   /** Builds the pipeline. Runs in the master and again in each worker, as a program does. */
   build(env: Environment, services: ProcessServices): void;
   readonly workersMax?: number;
@@ -47,6 +51,7 @@ const RESTART_MOST_MS = 2000;
 /** One process with a job master. */
 interface Running {
   readonly world: SimWorld;
+  readonly start: number;
   threads: SimThreads | undefined;
   master: JobMaster | undefined;
 }
@@ -93,9 +98,13 @@ export class SimJob {
   /** Starts a process for the job. One that is frozen stays behind as a zombie. */
   start(): void {
     const { simulation, name, bucket } = this.#options;
-    this.starts++;
     const world = simulation.startProcess(name);
-    const running: Running = { world, threads: undefined, master: undefined };
+    const running: Running = {
+      world,
+      start: this.starts++,
+      threads: undefined,
+      master: undefined,
+    };
     this.#current = running;
     world.node.onDeath((failure) => this.#onDeath(running, failure));
     const store = this.#options.storeOf?.(world.node) ?? bucket.of(world.node);
@@ -109,14 +118,14 @@ export class SimJob {
 
   #run(running: Running, store: ObjectStore): Promise<JobEnd> {
     const { simulation, workersMax = 2, detached = false } = this.#options;
-    const { world } = running;
-    const program = this.#program({ store, world });
+    const { world, start } = running;
+    const program = this.#program({ store, world, start });
     return runJob({
       world,
       program,
       store,
       openPool: ({ graph, slots }) => {
-        const threads = simulation.threads(world, (host, own) => this.#serve(host, own), {
+        const threads = simulation.threads(world, (host, own) => this.#serve(host, own, start), {
           detached,
         });
         running.threads = threads;
@@ -128,13 +137,13 @@ export class SimJob {
     });
   }
 
-  #serve(host: Parameters<typeof serveAsWorker>[0]['host'], world: SimWorld): void {
+  #serve(host: WorkerHost, world: SimWorld, start: number): void {
     const store = this.#options.storeOf?.(world.node) ?? this.#options.bucket.of(world.node);
-    serveAsWorker({ host, world, program: this.#program({ store, world }), store });
+    serveAsWorker({ host, world, program: this.#program({ store, world, start }), store });
   }
 
   #program(services: ProcessServices): Program {
-    const { name, config, build } = this.#options;
+    const { name, configOf, build } = this.#options;
     const env = new StreamExecutionEnvironment(
       {
         validateConfig: settle,
@@ -142,7 +151,7 @@ export class SimJob {
           throw internal('NOT_EXECUTED', 'a simulated job is run by SimJob, not by execute');
         },
       },
-      { 'execution.checkpointing.dir': 'simulated', ...config },
+      { 'execution.checkpointing.dir': 'simulated', ...configOf(services.start) },
     );
     build(env, services);
     return env.toProgram(name);

@@ -1,0 +1,125 @@
+/** What a seed decides: the shape of the job, the input, and when what goes wrong. */
+import type { JsonValue } from '../../src/base/json.ts';
+import { SeededRandom } from '../../src/testing/seeded-random.ts';
+import type { StoreFaults } from '../../src/testing/sim-store.ts';
+
+export type FaultKind =
+  | 'crash-worker'
+  | 'crash-all-workers'
+  | 'crash-master'
+  | 'freeze-worker'
+  | 'zombie-master'
+  | 'slow-machine'
+  | 'clock-jump';
+
+export interface Fault {
+  readonly kind: FaultKind;
+  readonly atMs: number;
+  /** Picks the victim. */
+  readonly choice: number;
+  readonly durationMs: number;
+}
+
+export interface Settings {
+  readonly seed: number;
+  readonly splits: number;
+  readonly recordsPerSplit: number;
+  readonly keysPerSplit: number;
+  readonly disorderMs: number;
+  readonly windowMs: number;
+  readonly chunkMax: number;
+  readonly pauseMostMs: number;
+  /** 0: all splits are known at once. */
+  readonly discoveryMs: number;
+  readonly workersMax: number;
+  readonly detached: boolean;
+  readonly sink: 'collect' | 'files';
+  readonly delivery: 'exactly-once' | 'at-least-once';
+  readonly config: Readonly<Record<string, JsonValue>>;
+  /** Of each start of the job; the last one counts for all later ones. */
+  readonly parallelisms: readonly number[];
+  readonly storeFaults: StoreFaults;
+  readonly sinkLostAnswerProbability: number;
+  readonly faults: readonly Fault[];
+  /** From here on nothing goes wrong any more. */
+  readonly healedAtMs: number;
+}
+
+const FAULT_KINDS: readonly FaultKind[] = [
+  'crash-worker',
+  'crash-worker',
+  'crash-all-workers',
+  'crash-master',
+  'crash-master',
+  'freeze-worker',
+  'zombie-master',
+  'zombie-master',
+  'slow-machine',
+  'clock-jump',
+];
+
+function drawConfig(random: SeededRandom, delivery: string): Record<string, JsonValue> {
+  return {
+    'pipeline.max-parallelism': random.pick([8, 128, 32_768]),
+    'pipeline.auto-watermark-interval': random.pick([0, 1, 20, 200]),
+    'execution.buffer-timeout.interval': random.pick([0, 5, 100]),
+    'execution.checkpointing.interval': random.pick([10, 30, 100, 300]),
+    'execution.checkpointing.mode': delivery,
+    'execution.checkpointing.timeout': random.pick([200, 1000, 60_000]),
+    'execution.checkpointing.min-pause': random.pick([0, 0, 50]),
+    'execution.checkpointing.tolerable-failed-checkpoints': random.pick([0, 3, 100]),
+    'execution.checkpointing.num-retained': random.pick([1, 1, 2, 5]),
+    'execution.checkpointing.data-inline-threshold': random.pick([0, 100, 20_480]),
+    'restart-strategy.type': 'exponential-delay',
+    'restart-strategy.exponential-delay.initial-backoff': random.pick([1, 50, 500]),
+    'restart-strategy.exponential-delay.max-backoff': 2000,
+  };
+}
+
+function drawStoreFaults(random: SeededRandom): StoreFaults {
+  const bad = random.chance(0.4);
+  return {
+    latencyLeastMs: 0.1,
+    latencyMostMs: random.pick([1, 5, 50]),
+    refusedProbability: bad ? random.pick([0.01, 0.1]) : 0,
+    lostAnswerProbability: bad ? random.pick([0.01, 0.1]) : 0,
+    stallProbability: random.chance(0.3) ? 0.05 : 0,
+    stallMs: 500,
+  };
+}
+
+export function drawSettings(seed: number): Settings {
+  const random = new SeededRandom(seed).fork('settings');
+  const delivery = random.chance(0.1) ? 'at-least-once' : 'exactly-once';
+  const healedAtMs = random.between(500, 6000);
+  const faults = Array.from({ length: random.int(7) }, () => ({
+    kind: random.pick(FAULT_KINDS),
+    atMs: random.float(0, healedAtMs),
+    choice: random.next(),
+    durationMs: random.float(1, 4000),
+  }));
+  const parallelism = random.between(1, 4);
+  return {
+    seed,
+    splits: random.between(1, 5),
+    recordsPerSplit: random.between(20, 300),
+    keysPerSplit: random.between(1, 20),
+    disorderMs: random.pick([0, 10, 200]),
+    windowMs: random.pick([50, 500, 5000]),
+    chunkMax: random.pick([1, 10, 100]),
+    pauseMostMs: random.pick([1, 20, 60]),
+    discoveryMs: random.chance(0.5) ? 0 : random.between(1, 500),
+    workersMax: random.between(1, 3),
+    detached: random.chance(0.3),
+    sink: random.pick(['collect', 'files']),
+    delivery,
+    config: drawConfig(random, delivery),
+    parallelisms: random.chance(0.5)
+      ? [parallelism]
+      : Array.from({ length: 4 }, () => random.between(1, 4)),
+    storeFaults: drawStoreFaults(random),
+    sinkLostAnswerProbability: random.chance(0.3) ? 0.1 : 0,
+    faults: faults.sort((a, b) => a.atMs - b.atMs),
+    healedAtMs,
+  };
+}
