@@ -9,6 +9,7 @@
  *  C1  A checkpoint exists from the moment a compare-and-set of the head names it; every object it names was durable before.
  *  C2  Only the coordinator whose generation the head carries can change the head; others learn that they are fenced.
  *  C3  Objects are deleted only when no checkpoint in the head names them, by the keys in records, never by listing.
+ *  C4  An answer that is lost leaves open whether the head changed: before anything is decided from it, the head is looked at again.
  *
  * Requests per checkpoint: one put per subtask with more than the inline threshold, one for the record, one for the head.
  */
@@ -24,6 +25,7 @@ import {
   finished,
   type JobHead,
   objectsOf,
+  type RetainedCheckpoint,
   takeOver,
   withCheckpoint,
 } from './checkpoint-record.ts';
@@ -116,6 +118,8 @@ export class CheckpointStore {
   readonly #retained: number;
   #head: JobHead;
   #etag: ETag;
+  /** Out of the head and not yet deleted. */
+  #subsumed: readonly RetainedCheckpoint[] = [];
 
   private constructor(
     store: ObjectStore,
@@ -149,8 +153,12 @@ export class CheckpointStore {
     return this.#head;
   }
 
-  /** The newest checkpoint. @throws `data` naming the object if it cannot be read; an older one is never taken silently. */
+  /**
+   * The newest checkpoint that exists now, also if its creator never heard of it (C4).
+   * @throws `data` naming the object if it cannot be read; an older one is never taken silently. `fenced` COORDINATOR_FENCED (C2)
+   */
   async latest(): Promise<CheckpointRecord | undefined> {
+    await this.#refresh();
     const last = this.#head.checkpoints.at(-1);
     if (last === undefined) return undefined;
     try {
@@ -166,69 +174,91 @@ export class CheckpointStore {
     }
   }
 
-  /** Makes the checkpoint exist (C1). Settles when it does. @throws `fenced` COORDINATOR_FENCED (C2) */
+  /**
+   * Makes the checkpoint exist (C1). Settles when it does.
+   * @throws `fenced` COORDINATOR_FENCED (C2); `unavailable`: it may or may not exist, and `latest` tells
+   */
   async add(record: CheckpointRecord): Promise<void> {
     const key = `${folderOf(record.jobId, record.checkpointId, record.generation)}/_metadata`;
     await this.#store.put(key, encodeRecord(record));
+    const { checkpointId, completedAtMs } = record;
+    const checkpoint = { checkpointId, key, completedAtMs };
     const before = this.#head.checkpoints;
-    await this.#swap(
-      withCheckpoint(
-        this.#head,
-        { checkpointId: record.checkpointId, key, completedAtMs: record.completedAtMs },
-        this.#retained,
-      ),
+    await this.#swap((head) =>
+      head.checkpoints.at(-1)?.key === key
+        ? head
+        : withCheckpoint(head, checkpoint, this.#retained),
     );
-    await this.#discard(before.filter((old) => !this.#head.checkpoints.includes(old)));
+    const kept = new Set(this.#head.checkpoints.map((retained) => retained.key));
+    this.#subsumed = [...this.#subsumed, ...before.filter((old) => !kept.has(old.key))];
+    // The checkpoint exists whatever becomes of the old ones: they are tried again with the next.
+    await this.#discard().catch(() => {});
   }
 
   /** The job is over: a later start finds it finished. */
   async finish(): Promise<void> {
-    await this.#swap(finished(this.#head));
+    await this.#swap((head) => (head.status === 'finished' ? head : finished(head)));
   }
 
-  async #swap(next: JobHead): Promise<void> {
-    const bytes = encodeHead(next);
-    let failure: unknown;
-    try {
-      const put = await this.#store.putIfMatch(this.#headKey, bytes, this.#etag);
-      if (put.outcome === 'stored') {
-        this.#head = next;
-        this.#etag = put.etag;
-        return;
+  /** Changes the head by compare-and-set; `change` returns its argument when there is nothing left to do. */
+  async #swap(change: (head: JobHead) => JobHead): Promise<void> {
+    for (;;) {
+      const next = change(this.#head);
+      if (next === this.#head) return;
+      try {
+        const put = await this.#store.putIfMatch(this.#headKey, encodeHead(next), this.#etag);
+        if (put.outcome === 'stored') {
+          this.#head = next;
+          this.#etag = put.etag;
+          return;
+        }
+      } catch (failure) {
+        await this.#refresh();
+        if (change(this.#head) === this.#head) return;
+        throw failure;
       }
-    } catch (error) {
-      failure = error;
+      // Changed by ourselves, with an answer that was lost, or by a newer coordinator.
+      await this.#refresh();
     }
-    // Lost answers: a head that reads exactly as ours is ours, since it carries generation and checkpoint ids.
-    const meta = await this.#store.head(this.#headKey);
-    const found = meta === undefined ? undefined : await this.#store.get(this.#headKey);
-    if (meta !== undefined && found !== undefined && Buffer.compare(found, bytes) === 0) {
-      this.#head = next;
-      this.#etag = meta.etag;
-      return;
-    }
-    if (failure !== undefined && meta?.etag === this.#etag) throw failure;
-    throw new MillraceError(
-      'fenced',
-      'COORDINATOR_FENCED',
-      `generation ${this.#head.generation} of job ${next.jobId} was replaced by a newer coordinator`,
-      {
-        details: { jobId: next.jobId, generation: this.#head.generation },
-      },
-    );
   }
 
-  async #discard(subsumed: readonly { readonly key: string }[]): Promise<void> {
-    if (subsumed.length === 0) return;
+  /** C4. @throws `fenced` COORDINATOR_FENCED when a newer coordinator has the job */
+  async #refresh(): Promise<void> {
+    const meta = await this.#store.head(this.#headKey);
+    if (meta?.etag === this.#etag) return;
+    const { generation, jobId } = this.#head;
+    const found =
+      meta === undefined
+        ? undefined
+        : decodeHead(await this.#store.get(this.#headKey), this.#headKey);
+    if (meta === undefined || found?.generation !== generation) {
+      throw new MillraceError(
+        'fenced',
+        'COORDINATOR_FENCED',
+        `generation ${generation} of job ${jobId} was replaced by a newer coordinator`,
+        { details: { jobId, generation } },
+      );
+    }
+    this.#head = found;
+    this.#etag = meta.etag;
+  }
+
+  /** C3 */
+  async #discard(): Promise<void> {
+    if (this.#subsumed.length === 0) return;
     const kept = new Set<string>();
     for (const { key } of this.#head.checkpoints)
       for (const object of objectsOf(decodeRecord(await this.#store.get(key), key)))
         kept.add(object);
-    for (const { key } of subsumed) {
-      const record = decodeRecord(await this.#store.get(key), key);
-      for (const object of objectsOf(record))
-        if (!kept.has(object)) await this.#store.delete(object);
-      await this.#store.delete(key);
+    for (const checkpoint of this.#subsumed) {
+      const { key } = checkpoint;
+      // Gone already when an earlier attempt got as far as this and lost its answer.
+      if ((await this.#store.head(key)) !== undefined) {
+        for (const object of objectsOf(decodeRecord(await this.#store.get(key), key)))
+          if (!kept.has(object)) await this.#store.delete(object);
+        await this.#store.delete(key);
+      }
+      this.#subsumed = this.#subsumed.filter((other) => other !== checkpoint);
     }
   }
 }

@@ -6,6 +6,7 @@
  *  P1  At most one checkpoint is pending. Acknowledgements for any other are late and change nothing.
  *  P2  A checkpoint is completed once every expected attempt has acknowledged it, never before and never twice.
  *  P3  Failed checkpoints in a row are counted; one more than tolerated fails the job. A completed one resets the count.
+ *  P4  A checkpoint whose record could not be stored may exist all the same: its bytes are left alone.
  */
 import type { SubtaskSnapshot } from '../../state/snapshot.ts';
 
@@ -99,7 +100,7 @@ export function decideCheckpoint(
     }
     case 'store-failed':
       return progress.completing?.checkpointId === event.checkpointId
-        ? failed(progress, progress.completing, event.reason, tolerated)
+        ? failed(progress, withoutBytes(progress.completing), event.reason, tolerated)
         : unchanged(progress);
   }
 }
@@ -152,6 +153,12 @@ const aborted = (checkpoint: PendingCheckpoint): CheckpointAction => ({
   type: 'notify-aborted',
   checkpointId: checkpoint.checkpointId,
   acknowledged: [...checkpoint.acknowledged.values()],
+});
+
+/** P4 */
+const withoutBytes = (checkpoint: PendingCheckpoint): PendingCheckpoint => ({
+  ...checkpoint,
+  acknowledged: new Map(),
 });
 
 function failed(

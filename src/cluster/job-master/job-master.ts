@@ -122,8 +122,11 @@ export class JobMaster {
         inject: (barrier) => this.#inject(barrier),
         record: (checkpoint) => this.#record(checkpoint),
         notifyComplete: (checkpointId, final) => this.#onCompleted(checkpointId, final),
-        notifyAborted: (checkpointId) =>
-          this.#broadcast({ type: 'checkpoint-aborted', checkpointId }),
+        notifyAborted: (checkpointId) => {
+          this.#broadcast({ type: 'checkpoint-aborted', checkpointId });
+          // The final one is tried again.
+          this.#world.timers.after(1, () => this.#onEnded());
+        },
         failJob: (error) => this.#onJobFailure(error),
         discard: (snapshots) => this.#discard(snapshots),
       },
@@ -466,6 +469,7 @@ export class JobMaster {
 
   /** When all input has ended a last checkpoint makes the results visible. */
   #onEnded(): void {
+    if (this.#settled) return;
     const all = [...this.#attempts.values()].every(({ state }) => state === 'ended');
     if (
       all &&
