@@ -1,11 +1,15 @@
 /** A stream of records: what sources and most operators yield. */
+import { type Duration, durationMs } from '../base/duration.ts';
 import { invalid } from '../base/errors.ts';
 import type { Sink } from '../connector/sink.ts';
 import type { WatermarkStrategy } from '../connector/watermark-strategy.ts';
 import type { Partitioning } from '../graph/logical-graph.ts';
 import type { CustomPartitioner, KeySelector } from '../graph/program.ts';
+import { type AsyncRetry, AsyncWaitOperator } from '../operators/async-wait-operator.ts';
 import type { OneInputOperator, OperatorCode, StatelessStep } from '../operators/contract.ts';
 import type {
+  AsyncFunction,
+  BroadcastDescriptor,
   FilterFunction,
   FlatMapFunction,
   MapFunction,
@@ -18,12 +22,30 @@ import type { AnyWindowAssigner, WindowAssigner } from '../operators/window/assi
 import type { Window } from '../operators/window/window.ts';
 import type { Schema } from '../types/schema.ts';
 import { t } from '../types/t.ts';
+import {
+  BroadcastConnectedStream,
+  BroadcastStream,
+  ConnectedStreams,
+} from './connected-streams.ts';
+import { JoinedStreams } from './joined-streams.ts';
 import { KeyedStream } from './keyed-stream.ts';
 import { printSink } from './print-sink.ts';
 import { Stream } from './stream.ts';
 import { WindowedStream } from './windowed-stream.ts';
 
 const ONE_KEY = t.int8();
+
+export interface AsyncMapOptions<T, O> {
+  /** How long a record may take, retries included. */
+  readonly timeout: Duration;
+  /** Default 'ordered'. */
+  readonly mode?: 'ordered' | 'unordered';
+  /** Calls under way at a time. Default 100. */
+  readonly capacity?: number;
+  /** What a record yields that timed out. Absent: the task fails. */
+  readonly onTimeout?: (value: T) => Iterable<O>;
+  readonly retry?: AsyncRetry;
+}
 
 export class DataStream<T> extends Stream<T> {
   /** One result for each record. Give a schema when the results cross threads or enter state. */
@@ -80,6 +102,58 @@ export class DataStream<T> extends Stream<T> {
       this.node,
       [this, ...others].flatMap((stream) => stream.readings),
     );
+  }
+
+  /** This stream and another, of any type, for one function that sees both. */
+  connect<B>(other: DataStream<B>): ConnectedStreams<T, B>;
+  connect<B, BK, BV>(other: BroadcastStream<B, BK, BV>): BroadcastConnectedStream<T, B, BK, BV>;
+  connect(other: DataStream<unknown> | BroadcastStream<unknown, unknown, unknown>): unknown {
+    return other instanceof BroadcastStream
+      ? new BroadcastConnectedStream(this, other)
+      : new ConnectedStreams(this, other);
+  }
+
+  /** Every record to every subtask of the operator this is connected with, which keeps them in that state. */
+  broadcastAs<BK, BV>(descriptor: BroadcastDescriptor<BK, BV>): BroadcastStream<T, BK, BV> {
+    return new BroadcastStream(this, descriptor);
+  }
+
+  /** Pairs of records with one key that share a window: `.where(...).equalTo(...).window(...).apply(...)`. */
+  join<B>(other: DataStream<B>): JoinedStreams<T, B> {
+    return new JoinedStreams({ left: this, right: other });
+  }
+
+  /** Both sides of a window at once: `.where(...).equalTo(...).window(...).coGroup(...)`. */
+  coGroup<B>(other: DataStream<B>): JoinedStreams<T, B> {
+    return new JoinedStreams({ left: this, right: other });
+  }
+
+  /**
+   * Calls something that answers later, for many records at a time. `ordered` keeps the order of the stream; `unordered` keeps it only
+   * across watermarks. Records under way are in checkpoints.
+   */
+  asyncMap<O>(
+    call: AsyncFunction<T, O>,
+    options: AsyncMapOptions<T, O>,
+    schema?: Schema<O>,
+  ): DataStream<O> {
+    const params = {
+      call: call as unknown as AsyncFunction<unknown, unknown>, // called with records of type T only
+      mode: options.mode ?? 'ordered',
+      capacity: options.capacity ?? 100,
+      timeoutMs: durationMs(options.timeout),
+      inputSchema: this.schema ?? t.generic(),
+      ...(options.onTimeout === undefined
+        ? {}
+        : { onTimeout: options.onTimeout as (value: unknown) => Iterable<unknown> }),
+      ...(options.retry === undefined ? {} : { retry: options.retry }),
+    };
+    if (!Number.isInteger(params.capacity) || params.capacity < 1)
+      throw invalid(
+        'BAD_CAPACITY',
+        `asyncMap capacity is ${params.capacity}; it is a positive integer`,
+      );
+    return this.transform('async-wait', () => new AsyncWaitOperator(params), schema);
   }
 
   /** Gives records event time and the stream watermarks, where the source does not. */

@@ -13,8 +13,14 @@ import type { Window } from '../operators/window/window.ts';
 import { reducingState } from '../state/descriptor.ts';
 import type { Schema } from '../types/schema.ts';
 import { t } from '../types/t.ts';
+import {
+  BroadcastStream,
+  KeyedBroadcastConnectedStream,
+  KeyedConnectedStreams,
+} from './connected-streams.ts';
 import { DataStream } from './data-stream.ts';
 import type { InputDraft } from './graph-builder.ts';
+import { IntervalJoin } from './joined-streams.ts';
 import type { Stream } from './stream.ts';
 import { WindowedStream } from './windowed-stream.ts';
 
@@ -89,6 +95,22 @@ export class KeyedStream<T, K> {
     assigner: WindowAssigner<T, W> | WindowAssigner<unknown, W>,
   ): WindowedStream<T, K, W> {
     return new WindowedStream<T, K, W>(this, assigner as AnyWindowAssigner);
+  }
+
+  /** Two streams keyed alike, for one function with shared state; or this one with a broadcast stream. */
+  connect<B>(other: KeyedStream<B, K>): KeyedConnectedStreams<T, B, K>;
+  connect<B, BK, BV>(
+    other: BroadcastStream<B, BK, BV>,
+  ): KeyedBroadcastConnectedStream<T, K, B, BK, BV>;
+  connect(other: KeyedStream<unknown, K> | BroadcastStream<unknown, unknown, unknown>): unknown {
+    return other instanceof BroadcastStream
+      ? new KeyedBroadcastConnectedStream(this, other)
+      : new KeyedConnectedStreams(this, other);
+  }
+
+  /** Pairs of one key whose event times lie within bounds of each other: `.between(lower, upper).process(...)`. */
+  intervalJoin<B>(other: KeyedStream<B, K>): IntervalJoin<T, B, K> {
+    return new IntervalJoin(this, other);
   }
 
   get schema(): Schema<T> | undefined {

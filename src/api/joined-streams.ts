@@ -1,0 +1,209 @@
+/** Joins: by window, and by an interval of event time. */
+import { type Duration, durationMs } from '../base/duration.ts';
+import { invalid } from '../base/errors.ts';
+import type { Collector, ProcessJoinFunction } from '../operators/functions.ts';
+import { IntervalJoinOperator } from '../operators/interval-join-operator.ts';
+import type { OutputTag } from '../operators/output-tag.ts';
+import type { WindowAssigner } from '../operators/window/assigner.ts';
+import type { Trigger } from '../operators/window/trigger.ts';
+import type { TimeWindow, Window } from '../operators/window/window.ts';
+import type { Schema } from '../types/schema.ts';
+import { t } from '../types/t.ts';
+import { addTwoInput, sameKeySchema } from './connected-streams.ts';
+import type { DataStream } from './data-stream.ts';
+import type { KeyedStream } from './keyed-stream.ts';
+
+/** A record of either side, while both are in one window. */
+interface Tagged {
+  readonly left?: unknown;
+  readonly right?: unknown;
+}
+
+interface Sides<A, B, K> {
+  readonly left: DataStream<A>;
+  readonly right: DataStream<B>;
+  readonly leftKey?: (value: A) => K;
+  readonly rightKey?: (value: B) => K;
+  readonly keySchema?: Schema<K>;
+}
+
+/** `a.join(b)` or `a.coGroup(b)`, waiting for keys and window: `.where(...).equalTo(...).window(...)`. */
+export class JoinedStreams<A, B, K = unknown> {
+  readonly #sides: Sides<A, B, K>;
+
+  constructor(sides: Sides<A, B, K>) {
+    this.#sides = sides;
+  }
+
+  where<NK>(leftKey: (value: A) => NK, keySchema?: Schema<NK>): JoinedStreams<A, B, NK> {
+    const { left, right } = this.#sides;
+    return new JoinedStreams<A, B, NK>({
+      left,
+      right,
+      leftKey,
+      ...(keySchema === undefined ? {} : { keySchema }),
+    });
+  }
+
+  equalTo(rightKey: (value: B) => K): JoinedStreams<A, B, K> {
+    return new JoinedStreams<A, B, K>({ ...this.#sides, rightKey });
+  }
+
+  window(assigner: WindowAssigner<unknown, TimeWindow>): WindowedJoin<A, B, K> {
+    return new WindowedJoin(this.#tagged(), assigner);
+  }
+
+  /** Both sides as one stream of tagged records, by key. */
+  #tagged(): KeyedStream<Tagged, K> {
+    const { left, right, leftKey, rightKey, keySchema } = this.#sides;
+    if (leftKey === undefined || rightKey === undefined)
+      throw invalid(
+        'JOIN_WITHOUT_KEYS',
+        'a window join needs .where(leftKey).equalTo(rightKey) before .window',
+      );
+    const schema = t.struct({
+      left: t.optional((left.schema ?? t.generic()) as Schema<unknown>),
+      right: t.optional((right.schema ?? t.generic()) as Schema<unknown>),
+    }) as unknown as Schema<Tagged>; // the same two optional fields
+    const lefts = left
+      .map((value): Tagged => ({ left: value, right: undefined }), schema)
+      .name('left');
+    const rights = right
+      .map((value): Tagged => ({ left: undefined, right: value }), schema)
+      .name('right');
+    const keyOf = ({ left: a, right: b }: Tagged): K =>
+      a === undefined ? rightKey(b as B) : leftKey(a as A); // tagged above
+    return lefts.union(rights).keyBy(keyOf, keySchema);
+  }
+}
+
+export class WindowedJoin<A, B, K> {
+  readonly #keyed: KeyedStream<Tagged, K>;
+  readonly #assigner: WindowAssigner<unknown, TimeWindow>;
+  #trigger: Trigger<unknown, Window> | undefined;
+  #lateness: Duration = 0;
+
+  constructor(keyed: KeyedStream<Tagged, K>, assigner: WindowAssigner<unknown, TimeWindow>) {
+    this.#keyed = keyed;
+    this.#assigner = assigner;
+  }
+
+  trigger(trigger: Trigger<unknown, Window>): this {
+    this.#trigger = trigger;
+    return this;
+  }
+
+  allowedLateness(lateness: Duration): this {
+    this.#lateness = lateness;
+    return this;
+  }
+
+  /** One result for each pair of records of a key that share a window (inner join). */
+  apply<O>(join: (left: A, right: B) => O, schema?: Schema<O>): DataStream<O> {
+    return this.coGroup((lefts, rights, out) => {
+      for (const left of lefts) for (const right of rights) out.collect(join(left, right));
+    }, schema).name('window-join');
+  }
+
+  /** Sees both sides of a window at once, either of which may be empty: outer joins are made with this. */
+  coGroup<O>(
+    coGroup: (lefts: readonly A[], rights: readonly B[], out: Collector<O>) => void,
+    schema?: Schema<O>,
+  ): DataStream<O> {
+    const windowed = this.#keyed.window(this.#assigner).allowedLateness(this.#lateness);
+    if (this.#trigger !== undefined) windowed.trigger(this.#trigger);
+    return windowed
+      .process<O>(
+        {
+          process(_key, _context, elements, out) {
+            const lefts = elements
+              .filter(({ left }) => left !== undefined)
+              .map(({ left }) => left as A); // tagged by side
+            const rights = elements
+              .filter(({ right }) => right !== undefined)
+              .map(({ right }) => right as B);
+            coGroup(lefts, rights, out);
+          },
+        },
+        schema,
+      )
+      .name('co-group');
+  }
+}
+
+/** `a.intervalJoin(b)`, waiting for its bounds. */
+export class IntervalJoin<A, B, K> {
+  readonly #left: KeyedStream<A, K>;
+  readonly #right: KeyedStream<B, K>;
+
+  constructor(left: KeyedStream<A, K>, right: KeyedStream<B, K>) {
+    this.#left = left;
+    this.#right = right;
+  }
+
+  /** right.ts in [left.ts + lower, left.ts + upper]. */
+  between(lower: Duration, upper: Duration): BoundedIntervalJoin<A, B, K> {
+    return new BoundedIntervalJoin(this.#left, this.#right, {
+      lowerMs: durationMs(lower),
+      upperMs: durationMs(upper),
+    });
+  }
+}
+
+interface IntervalBounds {
+  readonly lowerMs: number;
+  readonly upperMs: number;
+}
+
+export class BoundedIntervalJoin<A, B, K> {
+  readonly #left: KeyedStream<A, K>;
+  readonly #right: KeyedStream<B, K>;
+  #bounds: IntervalBounds;
+  #late: { readonly lateLeft?: OutputTag<unknown>; readonly lateRight?: OutputTag<unknown> } = {};
+
+  constructor(left: KeyedStream<A, K>, right: KeyedStream<B, K>, bounds: IntervalBounds) {
+    this.#left = left;
+    this.#right = right;
+    this.#bounds = bounds;
+  }
+
+  lowerBoundExclusive(): this {
+    this.#bounds = { ...this.#bounds, lowerMs: this.#bounds.lowerMs + 1 };
+    return this;
+  }
+
+  upperBoundExclusive(): this {
+    this.#bounds = { ...this.#bounds, upperMs: this.#bounds.upperMs - 1 };
+    return this;
+  }
+
+  sideOutputLeftLateData(tag: OutputTag<A>): this {
+    this.#late = { ...this.#late, lateLeft: tag as OutputTag<unknown> };
+    return this;
+  }
+
+  sideOutputRightLateData(tag: OutputTag<B>): this {
+    this.#late = { ...this.#late, lateRight: tag as OutputTag<unknown> };
+    return this;
+  }
+
+  process<O>(join: ProcessJoinFunction<A, B, O>, schema?: Schema<O>): DataStream<O> {
+    const params = {
+      ...this.#bounds,
+      ...this.#late,
+      leftSchema: this.#left.schema ?? t.generic(),
+      rightSchema: this.#right.schema ?? t.generic(),
+      leftKey: this.#left.keyOf,
+      rightKey: this.#right.keyOf,
+      join: join as unknown as ProcessJoinFunction<unknown, unknown, unknown>, // the graph feeds it A and B
+    };
+    return addTwoInput(this.#left.stream.graph, {
+      type: 'interval-join',
+      create: () => new IntervalJoinOperator(params),
+      inputs: [...this.#left.inputs(1), ...this.#right.inputs(2)],
+      schema,
+      keySchema: sameKeySchema(this.#left, this.#right),
+      keySelectors: [this.#left.keyOf, this.#right.keyOf],
+    });
+  }
+}
