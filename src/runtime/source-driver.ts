@@ -5,6 +5,7 @@
  *  D1  A split's position in a snapshot is right after the last record that was emitted: a batch that a promise delivers later is
  *      not counted before it is emitted.
  *  D2  Splits come from the restored checkpoint or from the enumerator, never from both.
+ *  D3  A split holds the watermark back from the moment it is assigned, not only once it is open.
  */
 import { asError, MillraceError } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
@@ -75,6 +76,7 @@ export class SourceDriver {
   addSplits(splits: readonly SplitState[]): void {
     for (const state of splits) {
       this.#opening.add(state);
+      this.#watermarks.open(state.split.id, this.#params.now());
       this.#params.reader.openSplit(state).then(
         (reader) => this.#params.mail(() => this.#opened(state, reader)),
         (error: unknown) => this.#params.fail(error),
@@ -169,7 +171,6 @@ export class SourceDriver {
       waiting: false,
       delivered: undefined,
     });
-    this.#watermarks.open(state.split.id, this.#params.now());
   }
 
   #advance(split: OpenSplit): boolean {

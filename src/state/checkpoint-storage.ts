@@ -165,6 +165,8 @@ export class CheckpointStore {
       return decodeRecord(await this.#store.get(last.key), last.key);
     } catch (cause) {
       if ((cause as { code?: unknown }).code !== 'OBJECT_NOT_FOUND') throw cause;
+      // A newer coordinator may have dropped it a moment ago.
+      await this.#refresh();
       throw new MillraceError(
         'data',
         'CHECKPOINT_MISSING',

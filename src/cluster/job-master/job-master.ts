@@ -77,6 +77,9 @@ interface Attempt {
   state: TaskState;
 }
 
+/** Pause before the checkpoint store is asked again. */
+const STORE_RETRY_MS = 500;
+
 const isOver = (state: TaskState): boolean =>
   state === 'finished' || state === 'canceled' || state === 'failed';
 
@@ -380,9 +383,11 @@ export class JobMaster {
       (latest) => {
         if (this.#settled) return;
         this.#latest = latest;
+        // A final checkpoint that completed while its tasks were failing has nobody left to commit it: there will be another.
+        this.#finalCheckpoint = undefined;
         this.#deploy(region);
       },
-      (error: unknown) => this.#fail(asError(error)),
+      (error: unknown) => this.#retryOrFail(error, () => this.#redeploy(region)),
     );
   }
 
@@ -483,7 +488,12 @@ export class JobMaster {
   #onCommitted(checkpointId: number, attemptId: string): void {
     if (checkpointId !== this.#finalCheckpoint) return;
     this.#uncommitted.delete(attemptId);
-    if (this.#uncommitted.size > 0) return;
+    if (this.#uncommitted.size === 0) this.#finish(checkpointId);
+  }
+
+  /** Everything is committed: the job is over once its head says so. */
+  #finish(checkpointId: number): void {
+    if (checkpointId !== this.#finalCheckpoint || this.#settled) return;
     this.#params.store.finish().then(
       () => {
         const byWorker = new Map<string, string[]>();
@@ -492,8 +502,20 @@ export class JobMaster {
         for (const [worker, attemptIds] of byWorker)
           this.#send(worker, { type: 'finish', attemptIds });
       },
-      (error: unknown) => this.#fail(asError(error)),
+      (error: unknown) => this.#retryOrFail(error, () => this.#finish(checkpointId)),
     );
+  }
+
+  /** The store did not answer: it is asked again until it does. Anything else ends the job. */
+  #retryOrFail(error: unknown, retry: () => void): void {
+    if (!isMillraceError(error) || error.kind !== 'unavailable') {
+      this.#fail(asError(error));
+      return;
+    }
+    this.#world.logger.log('warn', `the checkpoint store does not answer: ${error.message}`);
+    this.#world.timers.after(STORE_RETRY_MS, () => {
+      if (!this.#settled) retry();
+    });
   }
 
   #addMetrics(attemptId: string, values: Readonly<Record<string, number>>): void {
