@@ -66,6 +66,8 @@ export class SimJob {
   /** A failure no restart can mend. */
   fatal: Error | undefined;
   starts = 0;
+  /** Every process that was started, oldest first: what it logged can be read there. */
+  readonly processes: SimWorld[] = [];
 
   constructor(options: SimJobOptions) {
     this.#options = options;
@@ -106,6 +108,7 @@ export class SimJob {
       master: undefined,
     };
     this.#current = running;
+    this.processes.push(world);
     world.node.onDeath((failure) => this.#onDeath(running, failure));
     const store = this.#options.storeOf?.(world.node) ?? bucket.of(world.node);
     world.node.after(1, 'runs the job', () => {

@@ -40,7 +40,11 @@ class LinkEnd implements MessageLink {
     this.node = node;
     this.#label = label;
     this.#delay = delay;
-    node.onDeath(() => this.#die());
+  }
+
+  join(peer: LinkEnd): void {
+    this.peer = peer;
+    this.node.onDeath(() => this.#die());
   }
 
   post(message: unknown, transfer: readonly ArrayBuffer[] = []): void {
@@ -86,9 +90,13 @@ class LinkEnd implements MessageLink {
 
   #deliver(parcel: Parcel): void {
     if (this.#closed) return;
-    if (parcel === 'close') this.#shut();
-    else if (this.#receive === undefined || this.#early.length > 0)
-      this.#early.push(parcel.message);
+    if (parcel === 'close') {
+      this.#shut();
+      return;
+    }
+    const summary = summarise(parcel.message);
+    if (summary !== undefined) this.node.scheduler.note(`${this.node.name} gets ${summary}`);
+    if (this.#receive === undefined || this.#early.length > 0) this.#early.push(parcel.message);
     else this.#receive(parcel.message);
   }
 
@@ -115,6 +123,19 @@ class LinkEnd implements MessageLink {
   }
 }
 
+/** Control messages say in the trace what they are; data does not. */
+function summarise(message: unknown): string | undefined {
+  if (typeof message !== 'object' || message === null || !('type' in message)) return undefined;
+  const { type, attemptId, checkpointId, state } = message as Readonly<Record<string, unknown>>; // an object, as seen above
+  const parts = [
+    type,
+    state,
+    checkpointId,
+    typeof attemptId === 'string' ? attemptId.slice(0, 8) : undefined,
+  ];
+  return parts.filter((part) => typeof part === 'string' || typeof part === 'number').join(' ');
+}
+
 /** A fresh link: one end for each node. */
 export function createLink(
   a: SimNode,
@@ -123,7 +144,7 @@ export function createLink(
 ): { readonly a: MessageLink; readonly b: MessageLink } {
   const endA = new LinkEnd(a, `link from ${b.name}`, delay);
   const endB = new LinkEnd(b, `link from ${a.name}`, delay);
-  endA.peer = endB;
-  endB.peer = endA;
+  endA.join(endB);
+  endB.join(endA);
   return { a: endA, b: endB };
 }

@@ -32,7 +32,7 @@ export interface RunOptions {
 export type RunOutcome = 'done' | 'quiescent' | 'time-limit' | 'event-limit' | 'stopped';
 
 const EVENTS_MAX = 10_000_000;
-const TRACE_LINES_MAX = 200_000;
+const TRACE_LINES_MAX = 1_000_000;
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -75,7 +75,7 @@ export class SimScheduler {
     return high + (this.#hash2 >>> 0).toString(16).padStart(8, '0');
   }
 
-  /** One line per event, when `trace` was asked for; the newest 200,000. */
+  /** One line per event, when `trace` was asked for; the newest million. */
   get trace(): readonly string[] {
     return this.#trace ?? [];
   }

@@ -56,6 +56,8 @@ export interface SimReport {
   readonly checkpoints: number;
   readonly starts: number;
   readonly failures: readonly Error[];
+  /** What the job masters logged. */
+  readonly log: readonly string[];
 }
 
 /** From the last fault to the end of the job, at most. */
@@ -112,6 +114,11 @@ export async function simulate({ seed, trace, sabotage }: SimOptions): Promise<S
     checkpoints: run.audit.completed,
     starts: job.starts,
     failures: job.failures,
+    log: job.processes.flatMap(({ node, logged }) =>
+      logged.map(
+        ({ atMs, level, message }) => `${atMs.toFixed(3)} ${node.name} ${level} ${message}`,
+      ),
+    ),
   };
 }
 

@@ -35,6 +35,7 @@ for (current = first; current < first + count; current++) {
   if (values.trace) for (const line of report.trace) console.log(line);
   if (values.seed !== undefined) {
     console.log(JSON.stringify(report.settings, undefined, 2));
+    for (const line of report.log) console.log(line);
     for (const failure of report.failures) console.log(`process ended: ${failure.message}`);
     console.log(
       `trace ${report.traceHash}, ${report.events} events, ${report.checkpoints} checkpoints`,
