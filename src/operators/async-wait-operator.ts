@@ -131,10 +131,13 @@ export class AsyncWaitOperator implements OneInputOperator {
     );
   }
 
+  /** Waits for everything that is under way, or for the task's end. */
   async finish(): Promise<void> {
-    while (this.#queue.length > 0) {
+    const { signal } = this.#shell.context;
+    while (this.#queue.length > 0 && !signal.aborted) {
       await new Promise<void>((resolve) => {
         this.#drained = resolve;
+        signal.addEventListener('abort', () => resolve(), { once: true });
       });
     }
   }
