@@ -30,7 +30,7 @@ const BANS: readonly Ban[] = [
   { pattern: /\bprocess\.nextTick/g, what: 'process.nextTick', instead: 'World.timers.soon' },
   { pattern: /\bprocess\.env\b/g, what: 'process.env', instead: 'options' },
   { pattern: /\bconsole\./g, what: 'console', instead: 'World.logger' },
-  { pattern: /\bfetch\s*\(/g, what: 'fetch', instead: 'World.network or storage' },
+  { pattern: /(?<![.#\w])fetch\s*\(/g, what: 'fetch', instead: 'World.network or storage' },
   { pattern: /\bAtomics\.wait/g, what: 'Atomics.wait', instead: 'MessageLink' },
   {
     pattern: /\bnew (Worker|MessageChannel|BroadcastChannel)\b/g,
