@@ -24,7 +24,7 @@ export interface ScriptedSourceOptions<T> {
   readonly random: SeededRandom;
   readonly chunkMax: number;
   readonly pauseMostMs: number;
-  /** Time between two discoveries; each finds one split. */
+  /** Time between two discoveries; each finds one split. 0: all are found at once. */
   readonly discoveryMs: number;
 }
 
@@ -78,14 +78,18 @@ class DiscoveringEnumerator implements SplitEnumerator {
   }
 
   #discover(): void {
-    const split = this.#undiscovered.shift();
-    if (split === undefined) {
-      this.#context.noMoreSplits();
-      return;
+    const found = this.#undiscovered.splice(0, this.#discoveryMs === 0 ? Infinity : 1);
+    const { parallelism } = this.#context;
+    for (let subtask = 0; subtask < parallelism; subtask++) {
+      const share = found.filter(({ data }) => Number(data) % parallelism === subtask);
+      if (share.length > 0)
+        this.#context.assign(
+          subtask,
+          share.map((split) => ({ split, position: undefined })),
+        );
     }
-    const subtask = Number(split.data) % this.#context.parallelism;
-    this.#context.assign(subtask, [{ split, position: undefined }]);
-    this.#timer = this.#context.timers.after(this.#discoveryMs, () => this.#discover());
+    if (this.#undiscovered.length === 0) this.#context.noMoreSplits();
+    else this.#timer = this.#context.timers.after(this.#discoveryMs, () => this.#discover());
   }
 }
 

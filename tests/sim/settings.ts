@@ -91,23 +91,28 @@ function drawStoreFaults(random: SeededRandom): StoreFaults {
 export function drawSettings(seed: number): Settings {
   const random = new SeededRandom(seed).fork('settings');
   const delivery = random.chance(0.1) ? 'at-least-once' : 'exactly-once';
-  const healedAtMs = random.between(500, 6000);
+  const pace = {
+    recordsPerSplit: random.between(20, 300),
+    chunkMax: random.pick([1, 10, 100]),
+    pauseMostMs: random.pick([1, 20, 60]),
+  };
+  // Faults come while the job runs, and shortly after it would have ended without them.
+  const chunks = pace.recordsPerSplit / ((pace.chunkMax + 1) / 2);
+  const healedAtMs = 100 + random.float(0.5, 2) * (chunks * pace.pauseMostMs * 0.35 + 100);
   const faults = Array.from({ length: random.int(7) }, () => ({
     kind: random.pick(FAULT_KINDS),
     atMs: random.float(0, healedAtMs),
     choice: random.next(),
-    durationMs: random.float(1, 4000),
+    durationMs: random.float(1, random.pick([100, 4000])),
   }));
   const parallelism = random.between(1, 4);
   return {
     seed,
     splits: random.between(1, 5),
-    recordsPerSplit: random.between(20, 300),
+    ...pace,
     keysPerSplit: random.between(1, 20),
     disorderMs: random.pick([0, 10, 200]),
     windowMs: random.pick([50, 500, 5000]),
-    chunkMax: random.pick([1, 10, 100]),
-    pauseMostMs: random.pick([1, 20, 60]),
     discoveryMs: random.chance(0.5) ? 0 : random.between(1, 500),
     workersMax: random.between(1, 3),
     detached: random.chance(0.3),
