@@ -20,7 +20,7 @@ import { schemaToJson } from '../types/schema-json.ts';
 import type { Schema } from '../types/schema.ts';
 import { DataStream } from './data-stream.ts';
 import type { GraphBuilder, InputDraft } from './graph-builder.ts';
-import { KeyedStream } from './keyed-stream.ts';
+import type { KeyedStream } from './keyed-stream.ts';
 
 interface TwoInputSpec<O> {
   readonly type: string;

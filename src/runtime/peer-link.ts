@@ -8,7 +8,7 @@
  * Frames for a channel whose consumer is not there yet wait; credits bound how many (X2 of channel.ts). Frames for a closed
  * channel are dropped: they belong to an attempt that is over.
  */
-import { ByteReader, ByteWriter } from '../base/bytes.ts';
+import { ByteReader, type ByteWriter } from '../base/bytes.ts';
 import type { MessageLink } from '../base/world.ts';
 import { decodeBatch, encodeBatch } from '../types/batch-codec.ts';
 import type { Codec } from '../types/codec.ts';

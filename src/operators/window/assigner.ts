@@ -11,7 +11,7 @@ import {
 import {
   fixedWindows,
   GLOBAL_WINDOW,
-  GlobalWindow,
+  type GlobalWindow,
   TimeWindow,
   VARIABLE_WINDOWS,
   type Window,
