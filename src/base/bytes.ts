@@ -1,19 +1,26 @@
 /**
  * Growable byte writer and bounds-checked byte reader: the ground all codecs and formats stand on.
  *
- * Little-endian fixed-width numbers; unsigned varints (LEB128) up to 2^53-1. Generated codecs touch `buffer` and
- * `position` directly after `ensure`; everybody else uses the methods.
+ * Little-endian fixed-width numbers; unsigned varints (LEB128) up to 2^53-1. Generated codecs touch `buffer`, `data` and
+ * `position` directly after `ensure`; everybody else uses the methods. `data` is the same bytes as a DataView, whose doubles
+ * cost 1 ns against 2 to 6 ns through Buffer.
  */
-import { MillraceError } from './errors.ts';
+import { internal, MillraceError } from './errors.ts';
 
 const GROWTH = 2;
 
+const viewOf = (buffer: Buffer): DataView =>
+  new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+
 export class ByteWriter {
+  /** Replaced together with `data` when the writer grows. */
   buffer: Buffer;
+  data: DataView;
   position = 0;
 
   constructor(initialCapacity = 256) {
     this.buffer = Buffer.allocUnsafeSlow(initialCapacity);
+    this.data = viewOf(this.buffer);
   }
 
   /** Room for `bytes` more at `position`. */
@@ -26,6 +33,7 @@ export class ByteWriter {
     const next = Buffer.allocUnsafeSlow(Math.max(needed, this.buffer.length * GROWTH));
     this.buffer.copy(next, 0, 0, this.position);
     this.buffer = next;
+    this.data = viewOf(next);
   }
 
   u8(value: number): void {
@@ -107,8 +115,15 @@ export class ByteReader {
   readonly buffer: Buffer;
   position: number;
   readonly end: number;
+  #data: DataView | undefined;
 
+  /** @throws `internal` BAD_BYTE_RANGE unless 0 <= position <= end <= bytes.length */
   constructor(bytes: Uint8Array, position = 0, end = bytes.length) {
+    if (!(position >= 0 && position <= end && end <= bytes.length))
+      throw internal(
+        'BAD_BYTE_RANGE',
+        `bytes ${position} to ${end} of ${bytes.length} cannot be read`,
+      );
     this.buffer = Buffer.isBuffer(bytes)
       ? bytes
       : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -118,6 +133,11 @@ export class ByteReader {
 
   get remaining(): number {
     return this.end - this.position;
+  }
+
+  /** `buffer` as a DataView, made on first use: reading one value may not need it. */
+  get data(): DataView {
+    return (this.#data ??= viewOf(this.buffer));
   }
 
   /** @throws `data` TRUNCATED_BYTES when fewer than `bytes` are left. */
@@ -200,15 +220,12 @@ export class ByteReader {
     return value;
   }
 
-  /** A copy of the bytes. */
-  bytes(): Uint8Array {
+  /** A copy of the bytes, a plain Uint8Array of its own memory. */
+  bytes(): Uint8Array<ArrayBuffer> {
     const length = this.varint();
     this.require(length);
-    const value = Uint8Array.prototype.slice.call(
-      this.buffer,
-      this.position,
-      this.position + length,
-    );
+    const value = new Uint8Array(length);
+    value.set(this.buffer.subarray(this.position, this.position + length));
     this.position += length;
     return value;
   }

@@ -1,5 +1,6 @@
 /** Checks plain data, such as parsed JSON, against a schema; the result has exactly the schema's fields, in its order. */
 import { invalid } from '../base/errors.ts';
+import { decimalPattern } from './decimal.ts';
 import type { Schema } from './schema.ts';
 
 export type Checked<T> =
@@ -53,9 +54,9 @@ function convert(schema: Schema<unknown>, value: unknown, path: string): unknown
         ? BigInt(value as number)
         : mismatch(path, 'an integer', value); // checked
     case 'decimal':
-      return typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value)
+      return typeof value === 'string' && decimalPattern(schema.precision, schema.scale).test(value)
         ? value
-        : mismatch(path, 'a decimal as text', value);
+        : mismatch(path, `decimal(${schema.precision}, ${schema.scale}) as text`, value);
     case 'enum':
       return typeof value === 'string' && schema.symbols.includes(value)
         ? value

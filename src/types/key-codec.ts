@@ -4,14 +4,26 @@
  * Layout, version 1 (docs/reference/key-format.md), big-endian:
  *   boolean 0 | 1          int8..int32 sign bit flipped       bigint 8 bytes, sign bit flipped
  *   int64, timestamp, double, float: IEEE double, sign bit flipped if positive, all bits if negative
- *   string: UTF-8 with 0x00 written 0x00 0xFF, ended by 0x00 0x00; bytes likewise
+ *   string: UTF-8 with 0x00 written 0x00 0xFF, ended by 0x00 0x00; bytes likewise (ordered-values.ts)
+ *   decimal: the unscaled integer in 16 bytes, sign bit flipped
  *   enum: u16 index | tuple, struct: elements in order | optional: 0, or 1 and the value
  *   key: a type byte (1 boolean, 2 number, 3 bigint, 4 string, 5 array: elements each after 1, ended by 0), then as above
  */
 import { type ByteReader, ByteWriter } from '../base/bytes.ts';
-import { invalid, MillraceError } from '../base/errors.ts';
+import { invalid, type MillraceError } from '../base/errors.ts';
 import type { Codec } from './codec.ts';
+import { decimalPattern, fromUnscaled, toUnscaled } from './decimal.ts';
+import {
+  readOrderedBytes,
+  readOrderedDouble,
+  readOrderedText,
+  writeOrderedBytes,
+  writeOrderedDouble,
+  writeOrderedText,
+} from './ordered-values.ts';
+import { corrupt } from './row-corruption.ts';
 import { describeSchema } from './schema-json.ts';
+import { checkSchemaLimits, childrenOf } from './schema-limits.ts';
 import type { Schema } from './schema.ts';
 
 const codecs = new WeakMap<object, Codec<unknown>>();
@@ -20,91 +32,24 @@ const codecs = new WeakMap<object, Codec<unknown>>();
 export function keyCodec<T>(schema: Schema<T>): Codec<T> {
   let codec = codecs.get(schema);
   if (codec === undefined) {
+    checkSchemaLimits(schema);
     codec = build(schema);
     codecs.set(schema, codec);
   }
   return codec as Codec<T>; // the map holds under each schema its own codec
 }
 
+const NEVER_KEYS: ReadonlySet<string> = new Set(['array', 'map', 'union', 'generic']);
+
+/** Whether values of this schema can be keys: whether `keyCodec` takes it. @public */
+export const isKeySchema = (schema: Schema<unknown>): boolean =>
+  !NEVER_KEYS.has(schema.kind) && childrenOf(schema).every(isKeySchema);
+
 const badKey = (value: unknown, schema: string): MillraceError =>
   invalid(
     'VALUE_DOES_NOT_MATCH_SCHEMA',
     `a key of type ${typeof value} does not match the key schema ${schema}`,
   );
-
-function writeOrderedDouble(value: number, writer: ByteWriter): void {
-  if (Number.isNaN(value))
-    throw invalid('NULL_KEY', 'a key is NaN; keys must be comparable values');
-  writer.ensure(8);
-  const at = writer.position;
-  // -0 and 0 are one key.
-  writer.buffer.writeDoubleBE(value === 0 ? 0 : value, at);
-  const first = writer.buffer[at]!;
-  if (first >= 0x80) for (let i = 0; i < 8; i++) writer.buffer[at + i]! ^= 0xff;
-  else writer.buffer[at] = first ^ 0x80;
-  writer.position = at + 8;
-}
-
-const SCRATCH = Buffer.allocUnsafeSlow(8);
-
-function readOrderedDouble(reader: ByteReader): number {
-  reader.require(8);
-  reader.buffer.copy(SCRATCH, 0, reader.position, reader.position + 8);
-  reader.position += 8;
-  if (SCRATCH[0]! >= 0x80) SCRATCH[0]! ^= 0x80;
-  else for (let i = 0; i < 8; i++) SCRATCH[i]! ^= 0xff;
-  return SCRATCH.readDoubleBE(0);
-}
-
-function writeEscaped(bytes: Uint8Array, writer: ByteWriter): void {
-  writer.ensure(bytes.length * 2 + 2);
-  const { buffer } = writer;
-  let at = writer.position;
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes[i]!;
-    buffer[at++] = byte;
-    if (byte === 0) buffer[at++] = 0xff;
-  }
-  buffer[at++] = 0;
-  buffer[at++] = 0;
-  writer.position = at;
-}
-
-function readEscaped(reader: ByteReader): Buffer {
-  const { buffer, end } = reader;
-  const out: number[] = [];
-  let at = reader.position;
-  for (;;) {
-    if (at + 1 >= end)
-      throw new MillraceError(
-        'data',
-        'CORRUPT_VALUE',
-        `an ordered string at byte ${reader.position} has no end`,
-      );
-    const byte = buffer[at++]!;
-    if (byte === 0) {
-      if (buffer[at++] !== 0xff) break;
-    }
-    out.push(byte);
-  }
-  reader.position = at;
-  return Buffer.from(out);
-}
-
-function writeOrderedString(value: string, writer: ByteWriter): void {
-  const { length } = value;
-  writer.ensure(length + 2);
-  const { buffer } = writer;
-  const start = writer.position;
-  for (let i = 0; i < length; i++) {
-    const unit = value.charCodeAt(i);
-    if (unit === 0 || unit > 0x7f) return writeEscaped(Buffer.from(value), writer);
-    buffer[start + i] = unit;
-  }
-  buffer[start + length] = 0;
-  buffer[start + length + 1] = 0;
-  writer.position = start + length + 2;
-}
 
 function integer(bits: 8 | 16 | 32, name: string): Codec<unknown> {
   const half = 2 ** (bits - 1);
@@ -119,7 +64,7 @@ function integer(bits: 8 | 16 | 32, name: string): Codec<unknown> {
         writer.buffer[writer.position++] = raw >>> shift;
     },
     decode(reader) {
-      reader.require(bytes);
+      if (reader.remaining < bytes) corrupt('a key is cut off', reader.position);
       const value = reader.buffer.readUIntBE(reader.position, bytes) - half;
       reader.position += bytes;
       return value;
@@ -135,6 +80,23 @@ const DOUBLE: Codec<unknown> = {
   decode: readOrderedDouble,
 };
 
+const INT64: Codec<unknown> = {
+  encode(value, writer) {
+    if (!Number.isSafeInteger(value)) {
+      if (Number.isNaN(value))
+        throw invalid('NULL_KEY', 'a key is NaN; keys must be comparable values');
+      throw badKey(value, 'int64 (a safe integer)');
+    }
+    writeOrderedDouble(value as number, writer); // a safe integer is a number
+  },
+  decode(reader) {
+    const value = readOrderedDouble(reader);
+    return Number.isSafeInteger(value)
+      ? value
+      : corrupt('a key is no safe integer', reader.position);
+  },
+};
+
 const BIGINT_FLIP = 1n << 63n;
 const BIGINT: Codec<unknown> = {
   encode(value, writer) {
@@ -147,7 +109,7 @@ const BIGINT: Codec<unknown> = {
     );
   },
   decode(reader) {
-    reader.require(8);
+    if (reader.remaining < 8) corrupt('a key is cut off', reader.position);
     const raw = reader.buffer.readBigUInt64BE(reader.position) ^ BIGINT_FLIP;
     reader.position += 8;
     return BigInt.asIntN(64, raw);
@@ -157,17 +119,17 @@ const BIGINT: Codec<unknown> = {
 const STRING: Codec<unknown> = {
   encode(value, writer) {
     if (typeof value !== 'string') throw badKey(value, 'string');
-    writeOrderedString(value, writer);
+    writeOrderedText(value, writer);
   },
-  decode: (reader) => readEscaped(reader).toString('utf8'),
+  decode: readOrderedText,
 };
 
 const BYTES: Codec<unknown> = {
   encode(value, writer) {
     if (!(value instanceof Uint8Array)) throw badKey(value, 'bytes');
-    writeEscaped(value, writer);
+    writeOrderedBytes(value, writer);
   },
-  decode: (reader) => new Uint8Array(readEscaped(reader)),
+  decode: readOrderedBytes,
 };
 
 const BOOLEAN: Codec<unknown> = {
@@ -175,11 +137,51 @@ const BOOLEAN: Codec<unknown> = {
     if (typeof value !== 'boolean') throw badKey(value, 'boolean');
     writer.u8(value ? 1 : 0);
   },
-  decode: (reader) => reader.u8() === 1,
+  decode: (reader) => readFlag(reader, 'a boolean key'),
 };
+
+function readByte(reader: ByteReader): number {
+  if (reader.remaining < 1) corrupt('a key is cut off', reader.position);
+  return reader.buffer[reader.position++]!;
+}
+
+function readFlag(reader: ByteReader, what: string): boolean {
+  const flag = readByte(reader);
+  if (flag > 1) corrupt(`${what} is neither 0 nor 1`, reader.position - 1);
+  return flag === 1;
+}
+
+/** The value of the text decides, not its zeros: '1.5' and '1.50' are one key, read back as '1.50' at scale 2. */
+function decimal(precision: number, scale: number): Codec<unknown> {
+  const pattern = decimalPattern(precision, scale);
+  const bound = 10n ** BigInt(precision);
+  return {
+    encode(value, writer) {
+      if (typeof value !== 'string' || !pattern.test(value))
+        throw badKey(value, `decimal(${precision}, ${scale})`);
+      const unscaled = toUnscaled(value, scale);
+      writer.ensure(16);
+      const high = BigInt.asUintN(64, unscaled >> 64n) ^ BIGINT_FLIP;
+      writer.data.setBigUint64(writer.position, high);
+      writer.data.setBigUint64(writer.position + 8, BigInt.asUintN(64, unscaled));
+      writer.position += 16;
+    },
+    decode(reader) {
+      if (reader.remaining < 16) corrupt('a decimal key is cut off', reader.position);
+      const high = reader.data.getBigUint64(reader.position) ^ BIGINT_FLIP;
+      const unscaled =
+        (BigInt.asIntN(64, high) << 64n) | reader.data.getBigUint64(reader.position + 8);
+      if (unscaled >= bound || unscaled <= -bound)
+        corrupt('a decimal key has too many digits', reader.position);
+      reader.position += 16;
+      return fromUnscaled(unscaled, scale);
+    },
+  };
+}
 
 /** Type bytes of the self-describing key, in the order of the types. */
 const SELF_DESCRIBED = [undefined, BOOLEAN, DOUBLE, BIGINT, STRING] as const;
+const STRING_TYPE = 4;
 const ARRAY_TYPE = 5;
 const KEY_DEPTH_MAX = 16;
 
@@ -197,7 +199,7 @@ function encodeSelfDescribed(value: unknown, writer: ByteWriter, depth: number):
   }
   const type =
     typeof value === 'string'
-      ? 4
+      ? STRING_TYPE
       : typeof value === 'number'
         ? 2
         : typeof value === 'bigint'
@@ -214,23 +216,29 @@ function encodeSelfDescribed(value: unknown, writer: ByteWriter, depth: number):
   SELF_DESCRIBED[type]!.encode(value, writer);
 }
 
-function decodeSelfDescribed(reader: ByteReader): unknown {
-  const type = reader.u8();
+function decodeSelfDescribed(reader: ByteReader, depth: number): unknown {
+  const type = readByte(reader);
   if (type === ARRAY_TYPE) {
+    if (depth >= KEY_DEPTH_MAX) corrupt('a key is nested too deep', reader.position);
     const elements: unknown[] = [];
-    while (reader.u8() === 1) elements.push(decodeSelfDescribed(reader));
+    while (readFlag(reader, 'the mark of a key element'))
+      elements.push(decodeSelfDescribed(reader, depth + 1));
     return elements;
   }
   const codec = SELF_DESCRIBED[type];
-  if (codec === undefined)
-    throw new MillraceError('data', 'CORRUPT_VALUE', `key type ${type} at byte ${reader.position}`);
-  return codec.decode(reader);
+  return codec === undefined
+    ? corrupt(`key type ${type} is unknown`, reader.position)
+    : codec.decode(reader);
 }
 
-const SELF: Codec<unknown> = {
-  encode: (value, writer) => encodeSelfDescribed(value, writer, 0),
-  decode: decodeSelfDescribed,
-};
+/** A key of any type, in bytes that say which. @throws `invalid` NULL_KEY, KEY_TOO_DEEP */
+export const writeSelfDescribedKey = (value: unknown, writer: ByteWriter): void =>
+  encodeSelfDescribed(value, writer, 0);
+
+/** @throws `data` CORRUPT_VALUE */
+export const readSelfDescribedKey = (reader: ByteReader): unknown => decodeSelfDescribed(reader, 0);
+
+const SELF: Codec<unknown> = { encode: writeSelfDescribedKey, decode: readSelfDescribedKey };
 
 function sequence(elements: readonly Codec<unknown>[]): Codec<unknown> {
   return {
@@ -255,6 +263,29 @@ function record(names: readonly string[], codecs: readonly Codec<unknown>[]): Co
   };
 }
 
+function enumeration(symbols: readonly string[]): Codec<unknown> {
+  return {
+    encode(value, writer) {
+      const index = typeof value === 'string' ? symbols.indexOf(value) : -1;
+      if (index < 0) throw badKey(value, `enum(${symbols.join(' | ')})`);
+      writer.ensure(2);
+      writer.position = writer.buffer.writeUInt16BE(index, writer.position);
+    },
+    decode(reader) {
+      const index = (readByte(reader) << 8) | readByte(reader);
+      return symbols[index] ?? corrupt('an enum index is out of range', reader.position);
+    },
+  };
+}
+
+const optional = (inner: Codec<unknown>): Codec<unknown> => ({
+  encode(value, writer) {
+    writer.u8(value === undefined ? 0 : 1);
+    if (value !== undefined) inner.encode(value, writer);
+  },
+  decode: (reader) => (readFlag(reader, 'an optional key') ? inner.decode(reader) : undefined),
+});
+
 function build(schema: Schema<unknown>): Codec<unknown> {
   switch (schema.kind) {
     case 'boolean':
@@ -267,30 +298,22 @@ function build(schema: Schema<unknown>): Codec<unknown> {
       return integer(32, 'int32');
     case 'int64':
     case 'timestamp':
+      return INT64;
     case 'double':
     case 'float':
       return DOUBLE;
     case 'bigint':
       return BIGINT;
     case 'string':
-    case 'decimal':
       return STRING;
+    case 'decimal':
+      return decimal(schema.precision, schema.scale);
     case 'bytes':
       return BYTES;
     case 'key':
       return SELF;
-    case 'enum': {
-      const symbols = schema.symbols;
-      return {
-        encode(value, writer) {
-          const index = symbols.indexOf(String(value));
-          if (index < 0) throw badKey(value, describeSchema(schema));
-          writer.u8(index >> 8);
-          writer.u8(index & 0xff);
-        },
-        decode: (reader) => symbols[(reader.u8() << 8) | reader.u8()],
-      };
-    }
+    case 'enum':
+      return enumeration(schema.symbols);
     case 'tuple':
       return sequence(schema.elements.map(keyCodec));
     case 'struct':
@@ -298,16 +321,8 @@ function build(schema: Schema<unknown>): Codec<unknown> {
         schema.fields.map((field) => field.name),
         schema.fields.map((field) => keyCodec(field.schema)),
       );
-    case 'optional': {
-      const inner = keyCodec(schema.inner);
-      return {
-        encode(value, writer) {
-          writer.u8(value === undefined ? 0 : 1);
-          if (value !== undefined) inner.encode(value, writer);
-        },
-        decode: (reader) => (reader.u8() === 0 ? undefined : inner.decode(reader)),
-      };
-    }
+    case 'optional':
+      return optional(keyCodec(schema.inner));
     default:
       throw invalid(
         'NOT_A_KEY_SCHEMA',
@@ -316,20 +331,36 @@ function build(schema: Schema<unknown>): Codec<unknown> {
   }
 }
 
-/** A value that is the same for equal keys, usable in a JavaScript Map: primitives as they are, others as text of their bytes. */
-export function keyIdentity(schema: Schema<unknown>): (key: unknown) => unknown {
+/** What a JavaScript Map compares by value. */
+export type KeyIdentity = string | number | bigint | boolean;
+
+/** Text that could be taken for the encoding of an array or of a text that is itself encoded. */
+const looksEncoded = (key: string): boolean => {
+  const first = key.charCodeAt(0);
+  return first === STRING_TYPE || first === ARRAY_TYPE;
+};
+
+/**
+ * A value that is the same for equal keys and different for others, usable in a JavaScript Map: primitives as they are,
+ * composites as Latin-1 text of their bytes. Keys must match the schema.
+ */
+export function keyIdentity(schema: Schema<unknown>): (key: unknown) => KeyIdentity {
   switch (schema.kind) {
     case 'bytes':
+    case 'decimal':
     case 'tuple':
     case 'struct':
     case 'optional':
       return encodedIdentity(keyCodec(schema));
     case 'key': {
       const encoded = encodedIdentity(SELF);
-      return (key) => (typeof key === 'object' ? encoded(key) : key);
+      return (key) =>
+        typeof key === 'object' || (typeof key === 'string' && looksEncoded(key))
+          ? encoded(key)
+          : (key as KeyIdentity); // a self-describing key is one of these or an array
     }
     default:
-      return (key) => key;
+      return (key) => key as KeyIdentity; // keys of the other kinds are primitives
   }
 }
 
@@ -338,6 +369,6 @@ function encodedIdentity(codec: Codec<unknown>): (key: unknown) => string {
   return (key) => {
     writer.reset();
     codec.encode(key, writer);
-    return writer.view().toString('latin1');
+    return writer.buffer.toString('latin1', 0, writer.position);
   };
 }

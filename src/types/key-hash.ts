@@ -78,7 +78,7 @@ export function hashKey(key: unknown, schema: Schema<unknown> = SELF_KEY): numbe
     case 'number':
       return hashNumber(key);
     case 'string':
-      return hashString(key);
+      return schema.kind === 'decimal' ? compositeHash(schema)(key) : hashString(key);
     case 'boolean':
       return key ? 1231 : 1237;
     case 'bigint':
@@ -91,7 +91,38 @@ export function hashKey(key: unknown, schema: Schema<unknown> = SELF_KEY): numbe
   }
 }
 
-/** @hot. The key group of a key. @throws `invalid` NULL_KEY */
+/** @hot bench/types.ts. The key group of a key. @throws `invalid` NULL_KEY @public */
 export function keyGroupOf(key: unknown, maxParallelism: number, schema?: Schema<unknown>): number {
   return murmurHash(hashKey(key, schema)) % maxParallelism;
+}
+
+/**
+ * `keyGroupOf` for one schema. Its kind is looked at once, so that the loop over records stays monomorphic; a key of another type takes
+ * the general way. @hot bench/types.ts @throws `invalid` NULL_KEY @public
+ */
+export function keyGroupFunction(
+  schema: Schema<unknown>,
+  maxParallelism: number,
+): (key: unknown) => number {
+  switch (schema.kind) {
+    case 'int8':
+    case 'int16':
+    case 'int32':
+    case 'int64':
+    case 'timestamp':
+    case 'float':
+    case 'double':
+      return (key) =>
+        typeof key === 'number'
+          ? murmurHash(hashNumber(key)) % maxParallelism
+          : keyGroupOf(key, maxParallelism, schema);
+    case 'string':
+    case 'enum':
+      return (key) =>
+        typeof key === 'string'
+          ? murmurHash(hashString(key)) % maxParallelism
+          : keyGroupOf(key, maxParallelism, schema);
+    default:
+      return (key) => keyGroupOf(key, maxParallelism, schema);
+  }
 }
