@@ -19,11 +19,15 @@ interface Run {
 }
 
 /** Runs the job; with `killAfterMs` it is killed then, unless it has ended before. */
-function run(dir: string, rate: number, killAfterMs?: number): Promise<Run> {
+function run(dir: string, rate: number, killAfterMs?: number, parallelism = 2): Promise<Run> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [JOB, '--dir', dir, '--rate', String(rate)], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = spawn(
+      process.execPath,
+      [JOB, '--dir', dir, '--rate', String(rate), '--parallelism', String(parallelism)],
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
     let output = '';
     child.stdout.on('data', (data: Buffer) => (output += data.toString()));
     child.stderr.on('data', (data: Buffer) => (output += data.toString()));
@@ -82,4 +86,23 @@ describe('the flights job under kill -9', () => {
       }
     },
   );
+
+  test('the job goes on at another parallelism, up and down', { timeout: 120_000 }, async () => {
+    const dir = await mkdtemp(`${tmpdir()}/millrace-rescale-`);
+    try {
+      const undisturbed = await run(`${dir}/plain`, 100_000, undefined, 1);
+      assert.equal(undisturbed.code, 0, undisturbed.output);
+      for (const parallelism of [2, 3, 1, 4]) await run(`${dir}/rescaled`, 1500, 1500, parallelism);
+      const last = await run(`${dir}/rescaled`, 20_000, undefined, 3);
+      assert.equal(last.code, 0, last.output);
+      for (const sink of ['airport-days', 'worst-of-day']) {
+        assert.deepEqual(
+          await committed(`${dir}/rescaled/${sink}`),
+          await committed(`${dir}/plain/${sink}`),
+        );
+      }
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
 });
