@@ -8,10 +8,14 @@ import type { Random } from '../base/world.ts';
 import type { Partitioning } from '../graph/logical-graph.ts';
 import type { EdgeCode } from '../graph/program.ts';
 import type { Output } from '../operators/contract.ts';
-import { hashKey, murmurHash } from '../types/key-hash.ts';
+import { subtaskOfKeyGroup } from '../types/key-group.ts';
+import { keyGroupFunction } from '../types/key-hash.ts';
 import { BATCH_SIZE_MAX, NO_TIMESTAMP, type RecordBatch } from '../types/record-batch.ts';
+import { t } from '../types/t.ts';
 import type { OutputChannel } from './channel.ts';
 import type { StreamElement } from './stream-element.ts';
+
+const ANY_KEY = t.key();
 
 /** The channel for a record. */
 type Select = (value: unknown) => number;
@@ -128,12 +132,8 @@ function selectorOf({
   const keyOf = code.keySelector as ((value: unknown) => unknown) | undefined; // applied to records of this edge only
   switch (partitioning) {
     case 'hash': {
-      const { keySchema } = code;
-      return (value) =>
-        Math.floor(
-          ((murmurHash(hashKey(keyOf!(value), keySchema)) % maxParallelism) * count) /
-            maxParallelism,
-        );
+      const groupOf = keyGroupFunction(code.keySchema ?? ANY_KEY, maxParallelism);
+      return (value) => subtaskOfKeyGroup(groupOf(keyOf!(value)), count, maxParallelism);
     }
     case 'rebalance':
     case 'rescale': {

@@ -13,7 +13,7 @@ const rows: readonly Row<string>[] = [
 
 /** Resolves after so many turns of the promise queue: an order of completion without a clock. */
 async function turns(count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await undefined;
+  for (let i = 0; i < count; i++) await Promise.resolve();
 }
 
 /** 'slow' answers last. */
