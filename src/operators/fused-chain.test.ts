@@ -16,12 +16,10 @@ const step: fc.Arbitrary<StatelessStep> = fc.oneof(
   fc
     .integer({ min: 2, max: 4 })
     .map((n): StatelessStep => ({ kind: 'filter', apply: (value: number) => value % n !== 0 })),
-  fc
-    .integer({ min: 0, max: 3 })
-    .map((n): StatelessStep => ({
-      kind: 'flatMap',
-      apply: (value: number) => Array.from({ length: n }, (_, i) => value * 10 + i),
-    })),
+  fc.integer({ min: 0, max: 3 }).map((n): StatelessStep => ({
+    kind: 'flatMap',
+    apply: (value: number) => Array.from({ length: n }, (_, i) => value * 10 + i),
+  })),
 );
 
 /** The same chain, record by record. */

@@ -64,15 +64,13 @@ export function stateBackendContract(name: string, create: () => StateBackend): 
     store: MemoryStore,
     id = 1,
   ): Promise<KeyedStateHandle> =>
-    backend
-      .snapshot(id)
-      .write(
-        new StoreSnapshotWriter(store, {
-          jobId: 'job',
-          checkpointId: id,
-          attemptId: `attempt-${id}`,
-        }),
-      );
+    backend.snapshot(id).write(
+      new StoreSnapshotWriter(store, {
+        jobId: 'job',
+        checkpointId: id,
+        attemptId: `attempt-${id}`,
+      }),
+    );
 
   describe(`state backend contract: ${name}`, () => {
     kindTests(open);
