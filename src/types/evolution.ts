@@ -1,14 +1,16 @@
 /**
  * Reading data of one schema as another: by field name, as Avro does.
  *
- * Allowed: a field added (with a default, or optional), removed, renamed through an alias; int8 -> int16 -> int32 -> int64 ->
- * double; float -> double; timestamp <-> int64; T -> optional T; enum symbols added; union variants added. Refused, with the
- * path and the reason: everything else.
+ * Allowed: a field added (with a default, or optional), removed, reordered, renamed through an alias; int8 -> int16 -> int32 -> int64 ->
+ * bigint or double; float -> double; timestamp <-> int64, timestamp -> double; decimal with no fewer digits before and after the
+ * point; T -> optional T; enum symbols and union variants added or reordered. Refused, with the path and the reason: everything else.
+ *
+ * Stored bytes are decoded with the writer's codec and converted; parts that are the same on both sides are not touched.
  */
 import type { ByteReader } from '../base/bytes.ts';
 import { MillraceError } from '../base/errors.ts';
 import type { Codec } from './codec.ts';
-import { rowCodec } from './row-codec.ts';
+import { objectMaker, rowCodec } from './row-codec.ts';
 import { describeSchema, schemaToJson } from './schema-json.ts';
 import type { Field, Schema } from './schema.ts';
 
@@ -18,10 +20,10 @@ export type Compatibility =
   | { readonly outcome: 'incompatible'; readonly reasons: readonly string[] };
 
 const WIDER: Readonly<Record<string, readonly string[]>> = {
-  int8: ['int16', 'int32', 'int64', 'double'],
-  int16: ['int32', 'int64', 'double'],
-  int32: ['int64', 'double'],
-  int64: ['double', 'timestamp'],
+  int8: ['int16', 'int32', 'int64', 'bigint', 'double'],
+  int16: ['int32', 'int64', 'bigint', 'double'],
+  int32: ['int64', 'bigint', 'double'],
+  int64: ['bigint', 'double', 'timestamp'],
   timestamp: ['int64', 'double'],
   float: ['double'],
 };
@@ -30,12 +32,19 @@ const WIDER: Readonly<Record<string, readonly string[]>> = {
 type Convert = (value: never) => unknown;
 const SAME: Convert = (value) => value;
 
+type Struct = Schema<unknown> & { kind: 'struct' };
+
 interface Walk {
   readonly reasons: string[];
 }
 
-const sameSchema = (a: Schema<unknown>, b: Schema<unknown>): boolean =>
-  JSON.stringify(schemaToJson(a)) === JSON.stringify(schemaToJson(b));
+/** A schema without what leaves no trace in bytes. */
+const layoutOf = (schema: Schema<unknown>): string =>
+  JSON.stringify(schemaToJson(schema), (key, value: unknown) =>
+    key === 'aliases' ? undefined : value,
+  );
+
+const sameLayout = (a: Schema<unknown>, b: Schema<unknown>): boolean => layoutOf(a) === layoutOf(b);
 
 function refuse(
   walk: Walk,
@@ -49,46 +58,47 @@ function refuse(
   return SAME;
 }
 
-const sourceOf = (field: Field, stored: readonly Field[]): Field | undefined =>
-  stored.find(({ name }) => name === field.name) ??
-  stored.find(({ name }) => field.aliases?.includes(name) === true);
+/** The stored field of that name, or else of its newest alias that is stored. */
+function sourceOf(field: Field, stored: readonly Field[]): Field | undefined {
+  for (const known of [field.name, ...(field.aliases ?? [])]) {
+    const found = stored.find(({ name }) => name === known);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+interface FieldStep {
+  /** The stored name; undefined takes `fallback`. */
+  readonly from: string | undefined;
+  readonly convert: Convert;
+  readonly fallback: unknown;
+}
+
+function resolveField(field: Field, stored: readonly Field[], path: string, walk: Walk): FieldStep {
+  const at = path === '' ? field.name : `${path}.${field.name}`;
+  const source = sourceOf(field, stored);
+  if (source !== undefined) {
+    const convert = resolve(source.schema, field.schema, at, walk);
+    return { from: source.name, convert, fallback: undefined };
+  }
+  if (!Object.hasOwn(field, 'default') && field.schema.kind !== 'optional')
+    walk.reasons.push(`${at}: added without a default; give it one or make it optional`);
+  return { from: undefined, convert: SAME, fallback: field.default };
+}
 
 function resolveStruct(
-  writer: Schema<unknown> & { kind: 'struct' },
-  reader: Schema<unknown> & { kind: 'struct' },
-  path: string,
-  walk: Walk,
+  writer: Struct,
+  reader: Struct,
+  { path, walk, tag }: { path: string; walk: Walk; tag?: readonly [string, string] },
 ): Convert {
-  const steps = reader.fields.map((field) => {
-    const stored = sourceOf(field, writer.fields);
-    const at = path === '' ? field.name : `${path}.${field.name}`;
-    if (stored !== undefined)
-      return {
-        name: field.name,
-        from: stored.name,
-        convert: resolve(stored.schema, field.schema, at, walk),
-        value: undefined,
-      };
-    const hasDefault = Object.hasOwn(field, 'default');
-    if (!hasDefault && field.schema.kind !== 'optional') {
-      walk.reasons.push(`${at}: added without a default; give it one or make it optional`);
-    }
-    return { name: field.name, from: undefined, convert: SAME, value: field.default };
-  });
+  const steps = reader.fields.map((field) => resolveField(field, writer.fields, path, walk));
+  const names = reader.fields.map(({ name }) => name);
+  const make = objectMaker(tag === undefined ? names : [tag[0], ...names]);
   return (value: Readonly<Record<string, unknown>>) => {
-    const out: Record<string, unknown> = {};
-    for (const { name, from, convert, value: fallback } of steps) {
-      const converted = from === undefined ? fallback : convert(value[from] as never); // each step's convert fits the stored field's type
-      if (name === '__proto__')
-        Object.defineProperty(out, name, {
-          value: converted,
-          enumerable: true,
-          writable: true,
-          configurable: true,
-        });
-      else out[name] = converted;
-    }
-    return out;
+    const values: unknown[] = tag === undefined ? [] : [tag[1]];
+    for (const { from, convert, fallback } of steps)
+      values.push(from === undefined ? fallback : convert(value[from] as never)); // each convert fits its stored field
+    return make(values);
   };
 }
 
@@ -98,19 +108,20 @@ function resolve(
   path: string,
   walk: Walk,
 ): Convert {
+  if (sameLayout(writer, reader)) return SAME;
   if (reader.kind === 'optional') {
     if (writer.kind !== 'optional') return resolve(writer, reader.inner, path, walk);
     const inner = resolve(writer.inner, reader.inner, path, walk);
     return (value) => (value === undefined ? undefined : inner(value));
   }
   if (writer.kind !== reader.kind) {
-    return WIDER[writer.kind]?.includes(reader.kind) === true
-      ? SAME
-      : refuse(walk, path, writer, reader);
+    if (WIDER[writer.kind]?.includes(reader.kind) !== true)
+      return refuse(walk, path, writer, reader);
+    return reader.kind === 'bigint' ? (value: number) => BigInt(value) : SAME;
   }
   switch (reader.kind) {
     case 'struct':
-      return resolveStruct(writer as typeof reader, reader, path, walk); // same kind, checked above
+      return resolveStruct(writer as typeof reader, reader, { path, walk }); // same kind, checked above
     case 'array': {
       const inner = resolve((writer as typeof reader).element, reader.element, `${path}[]`, walk);
       return (value: readonly never[]) => value.map(inner);
@@ -138,10 +149,17 @@ function resolve(
       );
       return (value: readonly never[]) => value.map((element, i) => inner[i]!(element));
     }
+    case 'decimal': {
+      const stored = writer as typeof reader; // same kind, checked above
+      const fits =
+        stored.scale <= reader.scale &&
+        stored.precision - stored.scale <= reader.precision - reader.scale;
+      return fits ? SAME : refuse(walk, path, writer, reader);
+    }
     case 'union':
       return resolveUnion(writer as typeof reader, reader, path, walk);
     default:
-      return sameSchema(writer, reader) ? SAME : refuse(walk, path, writer, reader);
+      return refuse(walk, path, writer, reader);
   }
 }
 
@@ -154,16 +172,19 @@ function resolveUnion(
   if (writer.tag !== reader.tag) return refuse(walk, path, writer, reader);
   const converts = new Map<string, Convert>();
   for (const [name, variant] of Object.entries(writer.variants)) {
-    const target = reader.variants[name];
-    if (target === undefined)
+    if (!Object.hasOwn(reader.variants, name)) {
       walk.reasons.push(`${path || 'the value'}: union variant ${name} was removed`);
-    else converts.set(name, resolve(variant, target, `${path}<${name}>`, walk));
+      continue;
+    }
+    const target = reader.variants[name] as Struct; // variants are structs
+    const at = `${path}<${name}>`;
+    converts.set(
+      name,
+      resolveStruct(variant as Struct, target, { path: at, walk, tag: [reader.tag, name] }), // variants are structs
+    );
   }
-  return (value: Readonly<Record<string, never>>) => {
-    const name = String(value[reader.tag]);
-    const converted = converts.get(name)!(value as never) as object; // a struct variant converts to an object
-    return { [reader.tag]: name, ...converted };
-  };
+  return (value: Readonly<Record<string, string>>) =>
+    converts.get(value[reader.tag]!)!(value as never); // every variant that was stored has a convert
 }
 
 /** Whether data written with `writer` can be read as `reader`, and if not, why. */
@@ -171,7 +192,7 @@ export function checkCompatibility(
   writer: Schema<unknown>,
   reader: Schema<unknown>,
 ): Compatibility {
-  if (sameSchema(writer, reader)) return { outcome: 'as-is' };
+  if (sameLayout(writer, reader)) return { outcome: 'as-is' };
   const walk: Walk = { reasons: [] };
   resolve(writer, reader, '', walk);
   return walk.reasons.length === 0
@@ -187,7 +208,7 @@ export function resolvingDecoder<T>(
   writer: Schema<unknown>,
   reader: Schema<T>,
 ): Codec<T>['decode'] {
-  if (sameSchema(writer, reader)) return rowCodec(reader).decode;
+  if (sameLayout(writer, reader)) return rowCodec(reader).decode;
   const walk: Walk = { reasons: [] };
   const convert = resolve(writer, reader, '', walk);
   if (walk.reasons.length > 0) {

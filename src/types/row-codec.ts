@@ -18,7 +18,7 @@ import type { Codec } from './codec.ts';
 import { readGeneric, writeGeneric } from './generic-values.ts';
 import { readSelfDescribedKey, writeSelfDescribedKey } from './key-codec.ts';
 import { corrupt, readVarint } from './row-corruption.ts';
-import { DecodeCode } from './row-decode-code.ts';
+import { DecodeCode, literal } from './row-decode-code.ts';
 import { EncodeCode } from './row-encode-code.ts';
 import { readText, writeText } from './row-text.ts';
 import { checkSchemaLimits } from './schema-limits.ts';
@@ -90,6 +90,15 @@ const RUNTIME = {
     });
   },
 };
+
+/** Makes objects of these properties from their values, of the same hidden class as decoded ones. */
+export function objectMaker(
+  names: readonly string[],
+): (values: readonly unknown[]) => Record<string, unknown> {
+  const members = names.map((name, i): [string, string] => [name, `a[${i}]`]);
+  const make = new Function('R', `return (a) => { ${literal(members, 'x')} return x; };`);
+  return make(RUNTIME) as (values: readonly unknown[]) => Record<string, unknown>; // the text above
+}
 
 function generate(schema: Schema<unknown>): RowCodec<unknown> {
   checkSchemaLimits(schema);

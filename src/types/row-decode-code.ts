@@ -197,7 +197,7 @@ for (let ${i} = 0; ${i} < ${n}; ${i}++) { ${body} ${skip} }`;
 }
 
 /** In a literal `__proto__` would set the prototype: an object with such a field is made property by property. */
-function literal(members: readonly (readonly [string, string])[], x: string): string {
+export function literal(members: readonly (readonly [string, string])[], x: string): string {
   if (members.some(([name]) => name === '__proto__')) {
     const sets = members.map(
       ([name, value]) => `R.setOwn(${x}, ${JSON.stringify(name)}, ${value});`,

@@ -8,6 +8,7 @@
  * E3 every name from a schema enters the text through JSON.stringify.
  */
 import { decimalPattern } from './decimal.ts';
+import { TEXT_BYTES_PER_UNIT, TEXT_HEADER_BYTES } from './row-text.ts';
 import { rowBytesMin } from './schema-limits.ts';
 import type { Field, Schema } from './schema.ts';
 
@@ -85,7 +86,7 @@ export class EncodeCode {
   }
 
   #text(value: string): string {
-    return `${room(`${value}.length * 3 + 6`)} p = R.writeText(b, p, ${value});`;
+    return `${room(`${value}.length * ${TEXT_BYTES_PER_UNIT} + ${TEXT_HEADER_BYTES}`)} p = R.writeText(b, p, ${value});`;
   }
 
   #varint(value: string): string {

@@ -27,17 +27,26 @@ export function isStandardSchema(value: unknown): value is StandardSchema<unknow
   return (
     (typeof value === 'object' || typeof value === 'function') &&
     value !== null &&
-    '~standard' in value
+    '~standard' in value &&
+    (value as Partial<StandardSchema<unknown>>)['~standard']?.version === 1 // whatever it is, reading a version of it is safe
   );
 }
 
 const pathOf = (issue: StandardIssue): string =>
   (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.');
 
-/** Validates one value. @throws `invalid` ASYNC_VALIDATOR when the schema validates asynchronously. */
+const isThenable = (result: object): boolean =>
+  'then' in result && typeof result.then === 'function';
+
+/**
+ * Validates one value: what the schema makes of it, or why it is malformed.
+ * @throws `invalid` ASYNC_VALIDATOR when the schema validates asynchronously.
+ */
 export function validate<T>(schema: StandardSchema<T>, value: unknown): Validated<T> {
   const result = schema['~standard'].validate(value);
-  if (result instanceof Promise) {
+  if (result instanceof Promise || isThenable(result)) {
+    // Nobody waits for the answer: its failure must not become an unhandled rejection.
+    Promise.resolve(result).catch(() => {});
     throw invalid(
       'ASYNC_VALIDATOR',
       `the ${schema['~standard'].vendor} schema validates asynchronously; sources need a synchronous one`,
@@ -48,4 +57,14 @@ export function validate<T>(schema: StandardSchema<T>, value: unknown): Validate
     pathOf(issue) === '' ? issue.message : `${pathOf(issue)}: ${issue.message}`,
   );
   return { ok: false, reason: reasons.join('; ') };
+}
+
+/** `validate` for the records of one source, its schema checked once. @throws `invalid` NOT_A_STANDARD_SCHEMA @public */
+export function validateWith<T>(schema: StandardSchema<T>): (value: unknown) => Validated<T> {
+  if (!isStandardSchema(schema) || typeof schema['~standard'].validate !== 'function')
+    throw invalid(
+      'NOT_A_STANDARD_SCHEMA',
+      'a validator must be a Standard Schema, version 1: zod, valibot, arktype and others are',
+    );
+  return (value) => validate(schema, value);
 }

@@ -3,6 +3,7 @@
  * back. Schemas are frozen plain objects; building one validates it.
  */
 import { invalid } from '../base/errors.ts';
+import { checkValue } from './check-value.ts';
 import type { Field, Infer, PrimitiveKind, Schema } from './schema.ts';
 
 /** A field with more than its schema: earlier names, and a value for data written before it existed. */
@@ -22,11 +23,24 @@ type StructOf<F> = Flat<
   }
 >;
 
-const DECIMAL_PRECISION_MAX = 38;
+export const DECIMAL_PRECISION_MAX = 38;
+const ENUM_SYMBOLS_MAX = 65_536;
 
 function primitive<T>(kind: PrimitiveKind): () => Schema<T> {
   const schema: Schema<T> = Object.freeze({ kind });
   return () => schema;
+}
+
+/** A field of `struct` with aliases or a default. @throws `invalid` BAD_SCHEMA for a default that its schema cannot hold */
+function field<T>(
+  schema: Schema<T>,
+  options: { readonly aliases?: readonly string[]; readonly default?: NoInfer<T> },
+): FieldSpec<T> {
+  if (Object.hasOwn(options, 'default')) {
+    const checked = checkValue(schema, options.default);
+    if (!checked.ok) throw invalid('BAD_SCHEMA', `a default does not fit: ${checked.reason}`);
+  }
+  return Object.freeze({ field: schema, ...options });
 }
 
 const isFieldSpec = (input: FieldInput): input is FieldSpec<unknown> => 'field' in input;
@@ -45,7 +59,20 @@ function struct<const F extends Readonly<Record<string, FieldInput>>>(
   fields: F,
 ): Schema<StructOf<F>> {
   const list = Object.entries(fields).map(([name, input]) => toField(name, input));
+  checkFieldNames(list);
   return Object.freeze({ kind: 'struct', fields: Object.freeze(list) });
+}
+
+/** Names and aliases of one struct are all different: a stored field is read into one place. @throws `invalid` BAD_SCHEMA */
+export function checkFieldNames(fields: readonly Field[]): void {
+  const seen = new Set<string>();
+  for (const { name, aliases = [] } of fields) {
+    for (const known of [name, ...aliases]) {
+      if (seen.has(known))
+        throw invalid('BAD_SCHEMA', `${known} names two fields, or stands twice among the aliases`);
+      seen.add(known);
+    }
+  }
 }
 
 function decimal(precision: number, scale: number): Schema<string> {
@@ -63,6 +90,8 @@ function decimal(precision: number, scale: number): Schema<string> {
 function enumeration<const S extends readonly [string, ...string[]]>(
   ...symbols: S
 ): Schema<S[number]> {
+  if (symbols.length > ENUM_SYMBOLS_MAX)
+    throw invalid('BAD_SCHEMA', `an enum of more than ${ENUM_SYMBOLS_MAX} symbols`);
   if (new Set(symbols).size !== symbols.length) {
     throw invalid('BAD_SCHEMA', `enum(${symbols.join(', ')}): a symbol stands twice`);
   }
@@ -111,6 +140,7 @@ export const t = Object.freeze({
   /** A decimal string such as '12.30'. */
   decimal,
   struct,
+  field,
   array: <T>(element: Schema<T>): Schema<readonly T[]> => Object.freeze({ kind: 'array', element }),
   map: <K, V>(key: Schema<K>, value: Schema<V>): Schema<ReadonlyMap<K, V>> =>
     Object.freeze({ kind: 'map', key, value }),
