@@ -1,15 +1,22 @@
 /**
- * Files of lines, exactly once.
+ * Files of records, exactly once.
  *
- * Records are gathered into a part; at a barrier, or when the part is full, it is staged under `.staging/<attempt>/`, invisible to readers
- * of the folder. The committable names the staged object and the final name. Committing copies it to the final name by
- * create-if-absent and removes the staged one: done twice it changes nothing.
+ * Records are gathered into a part; at a barrier, or when the part is full, it is staged, invisible to readers of the folder. The
+ * committable names the staged object and the final name. Committing copies it to the final name by create-if-absent and removes
+ * the staged one: done twice it changes nothing.
  *
- * Final names are `part-<subtask>-<checkpoint>-<n>-<attempt>`: no two attempts share one.
+ *   .staging/<job>-<operator>-<subtask>-<attempt>/<n>        staged
+ *   [<bucket>/]part-<subtask>-<checkpoint>-<n>-<attempt>     published; no two attempts share a name
+ *
+ * Invariants
+ *  F1  Only what a completed checkpoint names is published. A reader that passes over names beginning with a dot sees nothing else.
+ *  F2  What earlier attempts left behind is removed once a checkpoint of this attempt is complete: by then everything that older
+ *      checkpoints named has been published. Only what was there when this attempt began is removed, so that a zombie cannot remove what
+ *      its successor stages.
+ *
+ * Requests: two puts, a get and a delete for each part; one list for each subtask and start.
  */
-import { isMillraceError, MillraceError } from '../../src/base/errors.ts';
-import { localFolder } from '../../src/storage/local-folder.ts';
-import type { ObjectStore } from '../../src/storage/object-store.ts';
+import { invalid, isMillraceError, MillraceError } from '../../src/base/errors.ts';
 import type { LineFormat } from '../../src/connector/format.ts';
 import type {
   Committable,
@@ -18,6 +25,9 @@ import type {
   SinkWriter,
   SinkWriterContext,
 } from '../../src/connector/sink.ts';
+import { localFolder } from '../../src/storage/local-folder.ts';
+import { checkKey } from '../../src/storage/object-key.ts';
+import type { ObjectStore } from '../../src/storage/object-store.ts';
 import type { RecordBatch } from '../../src/types/record-batch.ts';
 
 export interface FileSinkOptions<T> {
@@ -25,8 +35,12 @@ export interface FileSinkOptions<T> {
   readonly path?: string;
   readonly store?: ObjectStore;
   readonly format: LineFormat<T>;
-  /** A part is closed when it holds this many bytes. Default 64 MiB. */
+  /** A part is closed when it holds about this many bytes; a barrier closes it anyway. Default 64 MiB. */
   readonly partBytes?: number;
+  /** Which folder below `path` a record goes to, such as `day=2026-01-01`; '' for none. Segments of [A-Za-z0-9._=-]. Absent: none. */
+  readonly bucketOf?: (value: T) => string;
+  /** Appended to the names of parts, such as `.jsonl`. Default none. */
+  readonly extension?: string;
 }
 
 interface StagedPart {
@@ -34,88 +48,163 @@ interface StagedPart {
   readonly name: string;
 }
 
-const PART_BYTES = 64 * 1024 * 1024;
+interface OpenPart {
+  readonly lines: string[];
+  characters: number;
+}
 
-/** @public */
+interface ClosedPart {
+  readonly staged: string;
+  readonly bucket: string;
+}
+
+const PART_BYTES = 64 * 1024 * 1024;
+/** Parts open at once in a subtask; the fullest is closed beyond it. */
+const BUCKETS_OPEN_MAX = 256;
+const STAGING = '.staging';
+/** Leftovers removed in one go; more wait for the next start. */
+const LEFTOVERS_MAX = 10_000;
+
+/**
+ * Writes files of lines or CSV, each record once, visible when its checkpoint is complete. @public
+ * @throws `invalid` BAD_FILE_SINK
+ */
 export function fileSink<T>(options: FileSinkOptions<T>): Sink<T> {
   if ((options.path === undefined) === (options.store === undefined))
-    throw new MillraceError(
-      'invalid',
-      'BAD_FILE_SINK',
-      'a file sink writes either to a path or to a store',
-    );
+    throw invalid('BAD_FILE_SINK', 'a file sink writes either to a path or to a store');
+  if (options.partBytes !== undefined && !(options.partBytes > 0))
+    throw invalid('BAD_FILE_SINK', 'partBytes is positive');
+  if (options.extension !== undefined) checkKey(`part${options.extension}`);
   const store = options.store ?? localFolder(options.path!);
   return {
     guarantee: 'exactly-once',
     createWriter: async (context) => new FileWriter(store, options, context),
-    createCommitter: async () => new FileCommitter(store),
+    createCommitter: (context) => FileCommitter.open(store, context),
   };
 }
 
+/** Begins the names of everything this sink stages, in any subtask and attempt; another job's on the same folder begin otherwise. */
+const stagingPrefix = ({ jobId, operatorId }: SinkWriterContext): string =>
+  `${STAGING}/${jobId}-${operatorId}-`;
+
+const stagingFolder = (context: SinkWriterContext): string =>
+  `${stagingPrefix(context)}${context.subtaskIndex}-${context.attemptId}`;
+
 class FileWriter<T> implements SinkWriter<T> {
   readonly #store: ObjectStore;
-  readonly #format: LineFormat<T>;
+  readonly #options: FileSinkOptions<T>;
   readonly #partBytes: number;
   readonly #context: SinkWriterContext;
-  #lines: string[] = [];
-  #bytes = 0;
-  #parts = 0;
-  /** Staged since the last barrier. */
-  #staged: string[] = [];
+  readonly #parts = new Map<string, OpenPart>();
+  #staged: ClosedPart[] = [];
+  #count = 0;
 
   constructor(store: ObjectStore, options: FileSinkOptions<T>, context: SinkWriterContext) {
     this.#store = store;
-    this.#format = options.format;
+    this.#options = options;
     this.#partBytes = options.partBytes ?? PART_BYTES;
     this.#context = context;
   }
 
   write({ values }: RecordBatch<T>): void | Promise<void> {
+    const { bucketOf, format } = this.#options;
+    const full = new Set<string>();
     for (const value of values) {
-      const line = this.#format.encode(value);
-      this.#lines.push(line);
-      this.#bytes += line.length + 1;
+      const bucket = bucketOf === undefined ? '' : bucketOf(value);
+      const part = this.#partOf(bucket);
+      const line = format.encode(value);
+      part.lines.push(line);
+      part.characters += line.length + 1;
+      if (part.characters >= this.#partBytes) full.add(bucket);
     }
-    if (this.#bytes >= this.#partBytes) return this.#stage();
+    if (this.#parts.size > BUCKETS_OPEN_MAX) full.add(this.#fullest());
+    if (full.size > 0) return this.#stageAll(full);
   }
 
   async flush(): Promise<void> {
-    await this.#stage();
+    await this.#stageAll(this.#parts.keys());
   }
 
   async prepareCommit(checkpointId: number): Promise<readonly Committable[]> {
     const { subtaskIndex, attemptId } = this.#context;
+    const { extension = '' } = this.#options;
     const staged = this.#staged;
     this.#staged = [];
-    return staged.map((key, i) => ({
+    return staged.map(({ staged: key, bucket }, i) => ({
       staged: key,
-      name: `part-${subtaskIndex}-${checkpointId}-${i}-${attemptId}`,
+      name: `${bucket === '' ? '' : `${bucket}/`}part-${subtaskIndex}-${checkpointId}-${i}-${attemptId}${extension}`,
     }));
   }
 
-  async close(): Promise<void> {}
-
-  async #stage(): Promise<void> {
-    if (this.#lines.length === 0) return;
-    const bytes = Buffer.from(`${this.#lines.join('\n')}\n`);
-    this.#lines = [];
-    this.#bytes = 0;
-    const key = `.staging/${this.#context.attemptId}/${this.#parts++}`;
-    await this.#store.put(key, bytes);
-    this.#staged.push(key);
+  async close(): Promise<void> {
+    this.#parts.clear();
   }
+
+  #partOf(bucket: string): OpenPart {
+    let part = this.#parts.get(bucket);
+    if (part === undefined) {
+      checkBucket(bucket);
+      const header = this.#options.format.encodeHeader?.();
+      part = { lines: header === undefined ? [] : [header], characters: header?.length ?? 0 };
+      this.#parts.set(bucket, part);
+    }
+    return part;
+  }
+
+  #fullest(): string {
+    let fullest = '';
+    let most = -1;
+    for (const [bucket, { characters }] of this.#parts)
+      if (characters > most) [fullest, most] = [bucket, characters];
+    return fullest;
+  }
+
+  async #stageAll(buckets: Iterable<string>): Promise<void> {
+    for (const bucket of [...buckets]) await this.#stage(bucket);
+  }
+
+  async #stage(bucket: string): Promise<void> {
+    const part = this.#parts.get(bucket)!; // a part is open for each bucket that is named here
+    this.#parts.delete(bucket);
+    const staged = `${stagingFolder(this.#context)}/${this.#count++}`;
+    await this.#store.put(staged, Buffer.from(`${part.lines.join('\n')}\n`));
+    this.#staged.push({ staged, bucket });
+  }
+}
+
+/** @throws `invalid` BAD_BUCKET; a bucket cannot leave the folder or hide in it */
+function checkBucket(bucket: string): void {
+  if (bucket === '') return;
+  if (bucket.split('/').some((segment) => segment.startsWith('.')))
+    throw invalid('BAD_BUCKET', `bucket ${JSON.stringify(bucket)}: no segment begins with a dot`);
+  checkKey(bucket);
 }
 
 class FileCommitter implements Committer {
   readonly #store: ObjectStore;
+  readonly #context: SinkWriterContext;
+  /** F2 */
+  #leftovers: readonly string[];
 
-  constructor(store: ObjectStore) {
+  private constructor(
+    store: ObjectStore,
+    context: SinkWriterContext,
+    leftovers: readonly string[],
+  ) {
     this.#store = store;
+    this.#context = context;
+    this.#leftovers = leftovers;
+  }
+
+  static async open(store: ObjectStore, context: SinkWriterContext): Promise<FileCommitter> {
+    return new FileCommitter(store, context, await findLeftovers(store, context));
   }
 
   async commit(committables: readonly Committable[]): Promise<void> {
-    for (const committable of committables)
-      await this.#publish(committable as unknown as StagedPart); // made by FileWriter
+    const parts = committables as unknown as readonly StagedPart[]; // made by FileWriter
+    for (const part of parts) await this.#publish(part);
+    const own = stagingFolder(this.#context);
+    if (parts.some(({ staged }) => staged.startsWith(`${own}/`))) await this.#removeLeftovers();
   }
 
   async close(): Promise<void> {}
@@ -128,7 +217,7 @@ class FileCommitter implements Committer {
       throw new MillraceError(
         'data',
         'STAGED_PART_MISSING',
-        `the staged part ${staged} is gone and ${name} does not exist: its records cannot be published`,
+        `the staged part ${staged} is gone and ${name} does not exist: its records cannot be published. Bring one of the two back, or start from an older checkpoint`,
         { details: { staged, name } },
       );
     }
@@ -144,4 +233,39 @@ class FileCommitter implements Committer {
       throw error;
     }
   }
+
+  /** Garbage is no reason to fail: what cannot be removed now is found again by the next attempt. */
+  async #removeLeftovers(): Promise<void> {
+    const leftovers = this.#leftovers;
+    this.#leftovers = [];
+    try {
+      for (const key of leftovers) await this.#store.delete(key);
+    } catch (error) {
+      this.#context.logger.log('debug', 'could not remove what earlier attempts staged', {
+        reason: String(error),
+      });
+    }
+  }
+}
+
+/** What earlier attempts of this subtask staged; subtask 0 also takes those of subtasks that are no more. */
+async function findLeftovers(
+  store: ObjectStore,
+  context: SinkWriterContext,
+): Promise<readonly string[]> {
+  const { subtaskIndex, parallelism, logger } = context;
+  const found: string[] = [];
+  const prefix = stagingPrefix(context);
+  try {
+    for await (const { key } of store.list(prefix)) {
+      const subtask = Number.parseInt(key.slice(prefix.length), 10);
+      const ours = subtask === subtaskIndex || (subtaskIndex === 0 && subtask >= parallelism);
+      if (ours && found.push(key) === LEFTOVERS_MAX) break;
+    }
+  } catch (error) {
+    logger.log('debug', 'could not look for what earlier attempts staged', {
+      reason: String(error),
+    });
+  }
+  return found;
 }

@@ -1,4 +1,5 @@
-/** Files of lines in folders and object stores: `millrace/files`. */
+/** Files of records in folders and object stores: `millrace/files`. */
+export { csv, type CsvOptions } from './csv.ts';
 export { fileSink, type FileSinkOptions } from './file-sink.ts';
 export { fileSource, type FileSourceOptions } from './file-source.ts';
 export { jsonLines } from './json-lines.ts';

@@ -1,4 +1,5 @@
 /** One JSON value a line (NDJSON). */
+import { invalid } from '../../src/base/errors.ts';
 import type { LineFormat, Decoded } from '../../src/connector/format.ts';
 import { checkValue } from '../../src/types/check-value.ts';
 import type { Schema } from '../../src/types/schema.ts';
@@ -10,7 +11,8 @@ import {
 
 /**
  * Lines checked against a Millrace schema, or validated by a Standard Schema (zod, valibot, arktype, ...). Without either, whatever JSON
- * there is. Unknown properties are dropped when a Millrace schema is given. `__proto__` is plain data.
+ * there is. Unknown properties are dropped when a Millrace schema is given. `__proto__` is plain data. Maps are written as objects, bigints as
+ * numbers where they are safe integers; bytes cannot be written.
  */
 export function jsonLines<T>(schema?: Schema<T> | StandardSchema<T>): LineFormat<T> {
   const check = checkerOf(schema);
@@ -25,7 +27,7 @@ export function jsonLines<T>(schema?: Schema<T> | StandardSchema<T>): LineFormat
       }
       return check(value);
     },
-    encode: (value) => JSON.stringify(value),
+    encode: encoderOf(schema),
   };
 }
 
@@ -35,4 +37,27 @@ function checkerOf<T>(
   if (schema === undefined) return (value) => ({ ok: true, value: value as T }); // the user asserts the type
   if (isStandardSchema(schema)) return (value) => validate(schema as StandardSchema<T>, value);
   return (value) => checkValue(schema, value);
+}
+
+function encoderOf<T>(schema: Schema<T> | StandardSchema<T> | undefined): (value: T) => string {
+  const special = schema !== undefined && !isStandardSchema(schema) && hasSpecialKinds(schema);
+  return special ? (value) => JSON.stringify(value, toJson) : (value) => JSON.stringify(value);
+}
+
+/** Kinds whose values JSON.stringify drops or refuses. */
+function hasSpecialKinds(schema: Schema<unknown>): boolean {
+  return /"kind":"(?:map|bigint|bytes|generic|key)"/.test(JSON.stringify(schema));
+}
+
+function toJson(_key: string, value: unknown): unknown {
+  if (value instanceof Map) return Object.fromEntries(value);
+  if (value instanceof Uint8Array)
+    throw invalid('VALUE_NOT_JSON', 'bytes are no JSON; map them to text first');
+  if (typeof value !== 'bigint') return value;
+  if (value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER)
+    throw invalid(
+      'VALUE_NOT_JSON',
+      `${value} is too large for a JSON number; map it to text first`,
+    );
+  return Number(value);
 }

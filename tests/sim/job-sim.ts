@@ -1,6 +1,7 @@
 /** One seed: runs the job with everything the seed says goes wrong, then lets the checkers judge. */
 import { jsonLines } from '../../connectors/files/json-lines.ts';
 import { fileSink } from '../../connectors/files/file-sink.ts';
+import { fileSource } from '../../connectors/files/file-source.ts';
 import type { Sink } from '../../src/connector/sink.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import {
@@ -125,6 +126,7 @@ export async function simulate({ seed, trace, sabotage }: SimOptions): Promise<S
 function createJob(run: Run, sabotage: Sabotage | undefined): SimJob {
   const { sim, bucket, settings, violations } = run;
   const random = sim.random('source');
+  if (settings.source === 'files') writeInput(run);
   const link = {
     random: sim.random('sink'),
     delayMostMs: 5,
@@ -152,11 +154,27 @@ function createJob(run: Run, sabotage: Sabotage | undefined): SimJob {
     },
     build: (env, { store }) =>
       buildJob(env, settings, {
-        source: scriptedSource({ ...settings, splits: run.input, schema: INPUT, random }),
+        source:
+          settings.source === 'files'
+            ? fileSource({
+                store: under(store, 'input'),
+                format: jsonLines(INPUT),
+                rateLimit: settings.rateLimit,
+              })
+            : scriptedSource({ ...settings, splits: run.input, schema: INPUT, random }),
         perKey: sinkOf(run.perKey, 'per-key', store),
         perWindow: sinkOf(run.perWindow, 'per-window', store),
         violations,
       }),
+  });
+}
+
+/** One file a split. */
+function writeInput({ bucket, input }: Run): void {
+  const { encode } = jsonLines(INPUT);
+  input.forEach((records, split) => {
+    const lines = records.map(({ value }) => encode(value));
+    bucket.replace(`input/split-${split}.jsonl`, Buffer.from(`${lines.join('\n')}\n`));
   });
 }
 

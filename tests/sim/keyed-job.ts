@@ -82,7 +82,10 @@ export function buildJob(
 ): void {
   const probe = (where: string) => (): OneInputOperator => new WatermarkProbe(where, violations);
   const ledger = (): OneInputOperator => new LedgerProbe((value) => (value as Input).amount);
-  const strategy = WatermarkStrategy.forBoundedOutOfOrderness<Input>(settings.disorderMs);
+  const bounded = WatermarkStrategy.forBoundedOutOfOrderness<Input>(settings.disorderMs);
+  // Files know no timestamps; the scripted source gives them.
+  const strategy =
+    settings.source === 'files' ? bounded.withTimestampAssigner(({ at }) => at) : bounded;
   const received = env
     .fromSource(source, strategy)
     .uid('source')

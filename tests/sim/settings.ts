@@ -33,6 +33,9 @@ export interface Settings {
   readonly discoveryMs: number;
   readonly workersMax: number;
   readonly detached: boolean;
+  readonly source: 'scripted' | 'files';
+  /** Of the file source, records per second and subtask. */
+  readonly rateLimit: number;
   readonly sink: 'collect' | 'files';
   readonly delivery: 'exactly-once' | 'at-least-once';
   readonly config: Readonly<Record<string, JsonValue>>;
@@ -106,6 +109,7 @@ export function drawSettings(seed: number): Settings {
     durationMs: random.float(1, random.pick([100, 4000])),
   }));
   const parallelism = random.between(1, 4);
+  const source = random.pick(['scripted', 'scripted', 'files'] as const);
   return {
     seed,
     splits: random.between(1, 5),
@@ -113,7 +117,9 @@ export function drawSettings(seed: number): Settings {
     keysPerSplit: random.between(1, 20),
     disorderMs: random.pick([0, 10, 200]),
     windowMs: random.pick([50, 500, 5000]),
-    discoveryMs: random.chance(0.5) ? 0 : random.between(1, 500),
+    discoveryMs: source === 'files' || random.chance(0.5) ? 0 : random.between(1, 500),
+    source,
+    rateLimit: random.pick([100, 1000, 100_000]),
     workersMax: random.between(1, 3),
     detached: random.chance(0.3),
     sink: random.pick(['collect', 'files']),
