@@ -24,7 +24,7 @@ import type {
   VOID_NAMESPACE,
 } from '../keyed-state-backend.ts';
 import { buildState } from './build-state.ts';
-import { type CapturedTable, SnapshotCapture } from './snapshot-capture.ts';
+import { type CapturedTable, SnapshotBuffers, SnapshotCapture } from './snapshot-capture.ts';
 import {
   covers,
   decodeFooter,
@@ -99,6 +99,7 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
   readonly #tables: CapturedTable[] = [];
   readonly #tableIndex = new Map<StateTable, number>();
   readonly #captures = new Set<SnapshotCapture>();
+  readonly #buffers = new SnapshotBuffers();
   #watermark = Number.NEGATIVE_INFINITY;
 
   constructor(params: KeyedBackendParams, files: readonly RestoredFile[]) {
@@ -228,6 +229,7 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
       },
       yieldToLoop: this.#params.yieldToLoop,
       ended: (ended) => this.#captures.delete(ended),
+      buffers: this.#buffers,
     });
     this.#captures.add(capture);
     return capture;

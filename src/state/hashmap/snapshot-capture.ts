@@ -22,8 +22,25 @@ export interface CapturedTable {
 
 /** Encode about this much between yields: some milliseconds. */
 const SLICE_BYTES = 256 * 1024;
-/** Sections gather into chunks of about this size. */
-const CHUNK_BYTES = 1024 * 1024;
+
+/** A buffer larger than this is not kept for the next snapshot. */
+const KEPT_BYTES_MAX = 64 * 1024 * 1024;
+
+/** The buffer of the last snapshot, for the next: a fresh one each time would have the collector run for it. */
+export class SnapshotBuffers {
+  #spare: ByteWriter | undefined;
+
+  acquire(): ByteWriter {
+    const spare = this.#spare ?? new ByteWriter(64 * 1024);
+    this.#spare = undefined;
+    spare.reset();
+    return spare;
+  }
+
+  release(writer: ByteWriter): void {
+    if (writer.buffer.length <= KEPT_BYTES_MAX) this.#spare = writer;
+  }
+}
 
 export class SnapshotCapture implements PendingSnapshot {
   readonly #checkpointId: number;
@@ -37,9 +54,8 @@ export class SnapshotCapture implements PendingSnapshot {
   readonly #yieldToLoop: () => Promise<void>;
   readonly #ended: (capture: SnapshotCapture) => void;
   readonly #sections: SectionHeader[] = [];
-  readonly #chunks: Uint8Array[] = [];
-  #writer = new ByteWriter(64 * 1024);
-  #offset = 0;
+  readonly #buffers: SnapshotBuffers;
+  readonly #writer: ByteWriter;
 
   constructor(params: {
     readonly checkpointId: number;
@@ -52,6 +68,7 @@ export class SnapshotCapture implements PendingSnapshot {
     };
     readonly yieldToLoop: () => Promise<void>;
     readonly ended: (capture: SnapshotCapture) => void;
+    readonly buffers: SnapshotBuffers;
   }) {
     this.#checkpointId = params.checkpointId;
     this.#epoch = params.epoch;
@@ -59,6 +76,8 @@ export class SnapshotCapture implements PendingSnapshot {
     this.#base = params.base;
     this.#yieldToLoop = params.yieldToLoop;
     this.#ended = params.ended;
+    this.#buffers = params.buffers;
+    this.#writer = params.buffers.acquire();
   }
 
   /** Encodes a bucket as it is now, unless that has happened. */
@@ -77,11 +96,10 @@ export class SnapshotCapture implements PendingSnapshot {
       table,
       start: groups.start,
       end: groups.end,
-      offset: this.#offset + start,
+      offset: start,
       length,
       entries,
     });
-    if (this.#writer.position >= CHUNK_BYTES) this.#closeChunk();
   }
 
   async write(writer: SnapshotWriter): Promise<KeyedStateHandle> {
@@ -89,9 +107,9 @@ export class SnapshotCapture implements PendingSnapshot {
       let budget = SLICE_BYTES;
       for (let table = 0; table < this.#tables.length; table++) {
         for (let index = 0; index < this.#tables[table]!.buckets.length; index++) {
-          const before = this.#offset + this.#writer.position;
+          const before = this.#writer.position;
           this.capture(table, index);
-          budget -= this.#offset + this.#writer.position - before;
+          budget -= this.#writer.position - before;
           if (budget <= 0) {
             await this.#yieldToLoop();
             budget = SLICE_BYTES;
@@ -101,26 +119,22 @@ export class SnapshotCapture implements PendingSnapshot {
     } finally {
       this.#ended(this);
     }
-    this.#closeChunk();
     const { keySchema, maxParallelism, range } = this.#base;
-    const footer = encodeFooter({
-      keySchema,
-      maxParallelism,
-      tables: this.#tables.map(({ header }) => header),
-      sections: this.#sections,
-    });
-    const data = await writer.write(`keyed-${this.#checkpointId}`, [...this.#chunks, footer]);
+    this.#writer.raw(
+      encodeFooter({
+        keySchema,
+        maxParallelism,
+        tables: this.#tables.map(({ header }) => header),
+        sections: this.#sections,
+      }),
+    );
+    const data = await writer.write(`keyed-${this.#checkpointId}`, [this.#writer.view()]);
+    // After a failure somebody may still be reading the bytes: that buffer is not used again.
+    this.#buffers.release(this.#writer);
     return { backend: 'hashmap', keyGroups: range, data };
   }
 
   discard(): void {
     this.#ended(this);
-  }
-
-  #closeChunk(): void {
-    if (this.#writer.position === 0) return;
-    this.#chunks.push(Uint8Array.prototype.slice.call(this.#writer.view()));
-    this.#offset += this.#writer.position;
-    this.#writer.reset();
   }
 }
