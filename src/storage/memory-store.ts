@@ -69,7 +69,8 @@ export class MemoryStore implements ObjectStore {
 
   #store(key: string, bytes: Uint8Array): ETag {
     const etag = `v${++this.#versions}`;
-    this.#objects.set(key, { bytes: bytes.slice(), etag });
+    // Not bytes.slice(): of a Buffer that is a view, and the caller may write into it again.
+    this.#objects.set(key, { bytes: new Uint8Array(bytes), etag });
     return etag;
   }
 }

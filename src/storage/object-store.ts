@@ -11,6 +11,8 @@
  * every later get sees it. A put that rejects with `unavailable` may or may not have happened.
  * Correctness never depends on `list`, which may be stale on some stores.
  *
+ * Bytes given to a put may be used again by the caller once it has settled; bytes from a get are the caller's.
+ *
  * Errors: `unavailable` (retry), `data` code OBJECT_NOT_FOUND for a missing object, `invalid` for a bad key or range.
  */
 

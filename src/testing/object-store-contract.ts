@@ -18,6 +18,17 @@ export function objectStoreContract(name: string, open: () => Promise<ObjectStor
       await assert.rejects(store.get('a/b', { offset: 6, length: 6 }), { code: 'BAD_RANGE' });
     });
 
+    test('keeps its own copy: the caller may use its buffer again', async () => {
+      const store = await open();
+      const buffer = Buffer.from('before');
+      const range = buffer.subarray(0, 3);
+      await store.put('k', range);
+      await store.putIfAbsent('l', range);
+      buffer.fill('x');
+      assert.equal(text(await store.get('k')), 'bef');
+      assert.equal(text(await store.get('l')), 'bef');
+    });
+
     test('a missing object is named', async () => {
       const store = await open();
       await assert.rejects(store.get('no/where'), {

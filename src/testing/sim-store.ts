@@ -129,7 +129,7 @@ class SimObjectStore implements ObjectStore {
     return this.#request('get', key, { signal }, () => {
       const stored = this.#bucket.objects.get(key);
       if (stored === undefined) throw objectNotFound(key);
-      if (range === undefined) return stored.bytes.slice();
+      if (range === undefined) return stored.new Uint8Array(bytes);
       checkRange(key, range, stored.bytes.length);
       return stored.bytes.slice(range.offset, range.offset + range.length);
     });
@@ -142,13 +142,13 @@ class SimObjectStore implements ObjectStore {
 
   async put(key: string, bytes: Uint8Array, signal?: AbortSignal): Promise<ETag> {
     checkKey(key);
-    const copy = bytes.slice();
+    const copy = new Uint8Array(bytes);
     return this.#request('put', key, { signal }, () => this.#bucket.replace(key, copy));
   }
 
   async putIfAbsent(key: string, bytes: Uint8Array, signal?: AbortSignal): Promise<ConditionalPut> {
     checkKey(key);
-    const copy = bytes.slice();
+    const copy = new Uint8Array(bytes);
     return this.#request(
       'put-if-absent',
       key,
@@ -167,7 +167,7 @@ class SimObjectStore implements ObjectStore {
     signal?: AbortSignal,
   ): Promise<ConditionalPut> {
     checkKey(key);
-    const copy = bytes.slice();
+    const copy = new Uint8Array(bytes);
     return this.#request(
       'put-if-match',
       key,
