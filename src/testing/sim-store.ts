@@ -129,7 +129,7 @@ class SimObjectStore implements ObjectStore {
     return this.#request('get', key, { signal }, () => {
       const stored = this.#bucket.objects.get(key);
       if (stored === undefined) throw objectNotFound(key);
-      if (range === undefined) return stored.new Uint8Array(bytes);
+      if (range === undefined) return stored.bytes.slice();
       checkRange(key, range, stored.bytes.length);
       return stored.bytes.slice(range.offset, range.offset + range.length);
     });
