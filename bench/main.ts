@@ -9,6 +9,10 @@ interface Bench {
 }
 
 const BENCHES: Readonly<Record<string, { readonly about: string; load(): Promise<Bench> }>> = {
+  types: {
+    about: 'row and key codecs against JSON',
+    load: () => import('./types.ts'),
+  },
   runtime: { about: 'the engine against hand-written loops', load: () => import('./runtime.ts') },
 };
 
