@@ -200,7 +200,7 @@ class StreamEnd implements Connection {
   }
 
   send(bytes: Uint8Array): void {
-    if (this.#closed === undefined && this.node.alive) this.peer.push(bytes.slice());
+    if (this.#closed === undefined && this.node.alive) this.peer.push(new Uint8Array(bytes));
   }
 
   onData(receive: (bytes: Uint8Array) => void): void {

@@ -92,6 +92,7 @@ export class SimBucket {
     return [...this.objects.keys()].filter((key) => key.startsWith(prefix)).sort();
   }
 
+  /** Stores without latency or faults; the caller does not touch `bytes` again. */
   replace(key: string, bytes: Uint8Array): ETag {
     const etag = `v${++this.#versions}`;
     this.objects.set(key, { bytes, etag });

@@ -174,7 +174,8 @@ function writeInput({ bucket, input }: Run): void {
   const { encode } = jsonLines(INPUT);
   input.forEach((records, split) => {
     const lines = records.map(({ value }) => encode(value));
-    bucket.replace(`input/split-${split}.jsonl`, Buffer.from(`${lines.join('\n')}\n`));
+    const bytes = new TextEncoder().encode(`${lines.join('\n')}\n`);
+    bucket.replace(`input/split-${split}.jsonl`, bytes);
   });
 }
 

@@ -62,13 +62,22 @@ export class CheckpointCoordinator {
     if (interval !== null) this.#schedule(Number(interval));
   }
 
+  /** A checkpoint now, if none is under way. */
+  trigger(): void {
+    if (!this.#stopped) this.#trigger(false);
+  }
+
   /** The last checkpoint of a bounded job, when all tasks have ended. */
   triggerFinal(): void {
+    this.#trigger(true);
+  }
+
+  #trigger(final: boolean): void {
     this.#onEvent({
       type: 'trigger',
       nowMs: this.#world.clock.wallMs(),
       attemptIds: this.#hooks.participants(),
-      final: true,
+      final,
     });
   }
 
@@ -90,12 +99,7 @@ export class CheckpointCoordinator {
     this.#periodic?.cancel();
     this.#periodic = this.#world.timers.after(delayMs, () => {
       if (this.#stopped) return;
-      this.#onEvent({
-        type: 'trigger',
-        nowMs: this.#world.clock.wallMs(),
-        attemptIds: this.#hooks.participants(),
-        final: false,
-      });
+      this.#trigger(false);
       this.#schedule(Number(this.#settings['execution.checkpointing.interval']));
     });
   }

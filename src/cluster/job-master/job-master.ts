@@ -203,6 +203,11 @@ export class JobMaster {
     }
   }
 
+  /** Takes a checkpoint now, unless one is under way or the job does not run as a whole. @testing */
+  triggerCheckpoint(): void {
+    this.#coordinator.trigger();
+  }
+
   /** Stops the job; `run` rejects with `cancelled`. */
   cancel(): void {
     this.#fail(
