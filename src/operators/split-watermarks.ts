@@ -74,6 +74,11 @@ export class SplitWatermarks {
     if (minimum !== Number.POSITIVE_INFINITY && minimum > this.#combined) this.#combined = minimum;
   }
 
+  /** Nobody reads this split at the moment: its silence is not idleness. */
+  keepActive(splitId: string, nowMs: number): void {
+    this.#splits.get(splitId)!.lastRecordMs = nowMs;
+  }
+
   /** The combined watermark. */
   get watermark(): number {
     return this.#combined;

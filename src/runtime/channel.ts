@@ -5,7 +5,9 @@
  *  X1  Elements arrive in the order in which they were sent, each once.
  *  X2  A data element costs a credit; the consumer gives it back when it takes the element. A sender without credit is not
  *      `available`, and its task takes no input: backpressure is nothing else. Control elements cost none but keep their place.
- *  X3  At most `CREDITS` data elements, plus what one step of the sender emits, wait in a channel.
+ *  X3  At most `CREDITS` data elements, plus what one step of the sender emits (`backlog`), wait in a channel. The task makes its steps
+ *      smaller while there is a backlog.
+ *  X4  After `close`, by either side, nothing is delivered and sending is without effect.
  */
 import type { StreamElement } from './stream-element.ts';
 
@@ -16,6 +18,10 @@ export interface OutputChannel {
   send(element: StreamElement): void;
   /** False: the sender should stop taking input until `onAvailable`. */
   readonly available: boolean;
+  /** Data elements sent beyond the credit. */
+  readonly backlog: number;
+  /** Bytes sent to another thread or process so far. */
+  readonly bytesOut: number;
   close(): void;
 }
 
@@ -27,6 +33,7 @@ export interface InputChannel {
 
 /** Between tasks of one thread: batches go by reference. */
 export class LocalChannel implements InputChannel, OutputChannel {
+  readonly bytesOut = 0;
   #queue: StreamElement[] = [];
   #next = 0;
   #data = 0;
@@ -48,6 +55,10 @@ export class LocalChannel implements InputChannel, OutputChannel {
     return this.#data < CREDITS;
   }
 
+  get backlog(): number {
+    return Math.max(0, this.#data - CREDITS);
+  }
+
   get isEmpty(): boolean {
     return this.#next === this.#queue.length;
   }
@@ -67,5 +78,6 @@ export class LocalChannel implements InputChannel, OutputChannel {
     this.#closed = true;
     this.#queue = [];
     this.#next = 0;
+    this.#data = 0;
   }
 }

@@ -1,69 +1,82 @@
 /**
- * An outgoing edge of a task: decides for each record which channel it takes, and gathers batches per channel.
+ * An outgoing edge of a task: gathers records per channel into batches and sends them on.
  *
- * One channel, or the same records to all, needs no gathering: the batch goes as it is. Guarded by `bench/runtime.ts`.
+ * Invariants
+ *  W1  What goes to one channel keeps its order; a control element follows everything emitted before it.
+ *  W2  At most one batch per channel is being gathered; it is sent when it is full, and by `flush`: when the task runs out of input, at the
+ *      latest after the buffer timeout, and before control elements.
+ *  W3  Nothing is dropped for want of credit: a batch that is full is sent, and the task stops taking input (X2 of `channel.ts`).
+ *
+ * With one channel, or the same records for all, a batch of some size goes as it is, by reference; small ones are gathered, because a frame
+ * costs more than copying a few references. Guarded by `bench/exchange.ts`.
  */
-import { invalid } from '../base/errors.ts';
-import type { Random } from '../base/world.ts';
-import type { Partitioning } from '../graph/logical-graph.ts';
-import type { EdgeCode } from '../graph/program.ts';
-import type { Output } from '../operators/contract.ts';
-import { subtaskOfKeyGroup } from '../types/key-group.ts';
-import { keyGroupFunction } from '../types/key-hash.ts';
 import { BATCH_SIZE_MAX, NO_TIMESTAMP, type RecordBatch } from '../types/record-batch.ts';
-import { t } from '../types/t.ts';
+import type { Output } from '../operators/contract.ts';
 import type { OutputChannel } from './channel.ts';
+import { createPartitioner, type Partitioner, type PartitionerParams } from './partitioner.ts';
 import type { StreamElement } from './stream-element.ts';
 
-const ANY_KEY = t.key();
-
-/** The channel for a record. */
-type Select = (value: unknown) => number;
+/** Batches of at least this many records are not copied where they need not be. */
+const PASSED_ON_MIN = 128;
 
 class BatchBuilder {
-  values: unknown[] = [];
-  #stamps: Float64Array | null = null;
+  #values: unknown[] = [];
+  #size = 0;
+  #stamped = false;
+  readonly #stamps = new Float64Array(BATCH_SIZE_MAX);
 
-  add(value: unknown, timestamp: number | undefined): number {
-    const size = this.values.push(value);
-    if (timestamp !== undefined)
-      this.#stamps ??= new Float64Array(BATCH_SIZE_MAX).fill(NO_TIMESTAMP);
-    if (this.#stamps !== null) this.#stamps[size - 1] = timestamp ?? NO_TIMESTAMP;
-    return size;
+  get size(): number {
+    return this.#size;
+  }
+
+  /** @hot bench/exchange.ts */
+  add(value: unknown, timestamp: number): number {
+    const at = this.#size;
+    this.#values[at] = value;
+    if (this.#stamped) this.#stamps[at] = timestamp;
+    else if (timestamp !== NO_TIMESTAMP) this.#stamp(at, timestamp);
+    this.#size = at + 1;
+    return at + 1;
   }
 
   take(): RecordBatch<unknown> {
-    const batch = { values: this.values, timestamps: this.#stamps };
-    this.values = [];
-    this.#stamps = null;
-    return batch;
+    const values = this.#values;
+    const size = this.#size;
+    const timestamps = this.#stamped ? this.#stamps.slice(0, size) : null;
+    this.#values = [];
+    this.#size = 0;
+    this.#stamped = false;
+    return { values, timestamps };
+  }
+
+  #stamp(at: number, timestamp: number): void {
+    this.#stamped = true;
+    this.#stamps.fill(NO_TIMESTAMP, 0, at);
+    this.#stamps[at] = timestamp;
   }
 }
 
-export interface RecordWriterParams {
-  readonly partitioning: Partitioning;
-  readonly code: EdgeCode;
+export interface RecordWriterParams extends Omit<PartitionerParams, 'channels'> {
   readonly channels: readonly OutputChannel[];
-  /** Of the target vertex. */
-  readonly maxParallelism: number;
-  readonly random: Random;
-  /** Subtask that sends: round robin starts there, so that subtasks do not march in step. */
-  readonly subtaskIndex: number;
 }
 
 export class RecordWriter implements Output<unknown> {
   readonly #channels: readonly OutputChannel[];
+  /** One for each channel; a single one where all channels get the same. */
   readonly #builders: readonly BatchBuilder[];
   readonly #toAll: boolean;
-  readonly #select: Select;
+  readonly #partition: Partitioner;
+  readonly #targets = new Int32Array(BATCH_SIZE_MAX);
   #gathered = false;
   recordsOut = 0;
+  watermarkOut = Number.NEGATIVE_INFINITY;
 
   constructor(params: RecordWriterParams) {
-    this.#channels = params.channels;
-    this.#builders = params.channels.map(() => new BatchBuilder());
-    this.#toAll = params.partitioning === 'broadcast' || params.channels.length === 1;
-    this.#select = selectorOf(params);
+    const { channels, partitioning } = params;
+    this.#channels = channels;
+    this.#toAll = partitioning === 'broadcast' || channels.length === 1;
+    this.#builders = (this.#toAll ? channels.slice(0, 1) : channels).map(() => new BatchBuilder());
+    this.#partition = createPartitioner({ ...params, channels: channels.length });
   }
 
   get available(): boolean {
@@ -71,28 +84,28 @@ export class RecordWriter implements Output<unknown> {
     return true;
   }
 
-  /** @hot */
+  /** How many data elements stand beyond their credit in the fullest channel. */
+  get backlog(): number {
+    let most = 0;
+    for (const { backlog } of this.#channels) if (backlog > most) most = backlog;
+    return most;
+  }
+
+  get bytesOut(): number {
+    return this.#channels.reduce((sum, { bytesOut }) => sum + bytesOut, 0);
+  }
+
   emitBatch(batch: RecordBatch<unknown>): void {
-    const { values, timestamps } = batch;
+    const { values } = batch;
     this.recordsOut += values.length;
-    if (this.#toAll) {
-      for (const channel of this.#channels) channel.send({ kind: 'batch', batch });
-      return;
-    }
-    this.#gathered = true;
-    for (let i = 0; i < values.length; i++) {
-      const value = values[i];
-      const target = this.#select(value);
-      const size = this.#builders[target]!.add(
-        value,
-        timestamps === null ? undefined : timestamps[i],
-      );
-      if (size === BATCH_SIZE_MAX)
-        this.#channels[target]!.send({ kind: 'batch', batch: this.#builders[target]!.take() });
-    }
+    if (this.#toAll) this.#emitToAll(batch);
+    else
+      for (let from = 0; from < values.length; from += BATCH_SIZE_MAX)
+        this.#scatter(batch, from, Math.min(values.length, from + BATCH_SIZE_MAX));
   }
 
   emitWatermark(watermark: number): void {
+    this.watermarkOut = watermark;
     this.sendToAll({ kind: 'watermark', watermark });
   }
 
@@ -100,7 +113,7 @@ export class RecordWriter implements Output<unknown> {
     this.sendToAll({ kind: 'status', idle });
   }
 
-  /** A control element, after everything emitted before it. */
+  /** A control element, after everything emitted before it (W1). */
   sendToAll(element: StreamElement): void {
     this.flush();
     for (const channel of this.#channels) channel.send(element);
@@ -109,59 +122,46 @@ export class RecordWriter implements Output<unknown> {
   flush(): void {
     if (!this.#gathered) return;
     this.#gathered = false;
-    this.#builders.forEach((builder, i) => {
-      if (builder.values.length > 0)
-        this.#channels[i]!.send({ kind: 'batch', batch: builder.take() });
-    });
+    for (let i = 0; i < this.#builders.length; i++) if (this.#builders[i]!.size > 0) this.#send(i);
   }
 
   close(): void {
     for (const channel of this.#channels) channel.close();
   }
-}
 
-function selectorOf({
-  partitioning,
-  code,
-  channels,
-  maxParallelism,
-  random,
-  subtaskIndex,
-}: RecordWriterParams): Select {
-  const count = channels.length;
-  const keyOf = code.keySelector as ((value: unknown) => unknown) | undefined; // applied to records of this edge only
-  switch (partitioning) {
-    case 'hash': {
-      const groupOf = keyGroupFunction(code.keySchema ?? ANY_KEY, maxParallelism);
-      return (value) => subtaskOfKeyGroup(groupOf(keyOf!(value)), count, maxParallelism);
+  #emitToAll(batch: RecordBatch<unknown>): void {
+    const { values, timestamps } = batch;
+    if (values.length >= PASSED_ON_MIN) {
+      this.flush();
+      for (const channel of this.#channels) channel.send({ kind: 'batch', batch });
+      return;
     }
-    case 'rebalance':
-    case 'rescale': {
-      let next = subtaskIndex % count;
-      return () => {
-        const target = next;
-        next = next + 1 === count ? 0 : next + 1;
-        return target;
-      };
+    const builder = this.#builders[0]!;
+    this.#gathered = true;
+    for (let i = 0; i < values.length; i++) {
+      const size = builder.add(values[i], timestamps === null ? NO_TIMESTAMP : timestamps[i]!);
+      if (size === BATCH_SIZE_MAX) this.#send(0);
     }
-    case 'shuffle':
-      return () => Math.floor(random.next() * count);
-    case 'custom': {
-      const partition = code.partitioner as (key: unknown, parallelism: number) => number; // graph pairs it with keyOf
-      return (value) => {
-        const target = partition(keyOf!(value), count);
-        if (!Number.isInteger(target) || target < 0 || target >= count) {
-          throw invalid(
-            'BAD_PARTITION',
-            `a custom partitioner returned ${target}; it returns a subtask from 0 to ${count - 1}`,
-          );
-        }
-        return target;
-      };
+  }
+
+  /** @hot bench/exchange.ts */
+  #scatter({ values, timestamps }: RecordBatch<unknown>, from: number, to: number): void {
+    const targets = this.#targets;
+    this.#partition(values, from, to, targets);
+    this.#gathered = true;
+    for (let i = from; i < to; i++) {
+      const target = targets[i - from]!;
+      const size = this.#builders[target]!.add(
+        values[i],
+        timestamps === null ? NO_TIMESTAMP : timestamps[i]!,
+      );
+      if (size === BATCH_SIZE_MAX) this.#send(target);
     }
-    case 'forward':
-    case 'global':
-    case 'broadcast':
-      return () => 0;
+  }
+
+  #send(index: number): void {
+    const element: StreamElement = { kind: 'batch', batch: this.#builders[index]!.take() };
+    if (!this.#toAll) this.#channels[index]!.send(element);
+    else for (const channel of this.#channels) channel.send(element);
   }
 }

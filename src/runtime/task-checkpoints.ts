@@ -29,11 +29,14 @@ export class TaskCheckpoints {
   readonly #parts: TaskParts;
   /** Commits run one after another, oldest first. */
   #commits: Promise<void> = Promise.resolve();
+  #alignmentMs = 0;
 
   constructor(descriptor: TaskDescriptor, services: TaskServices, parts: TaskParts) {
     this.#descriptor = descriptor;
     this.#services = services;
     this.#parts = parts;
+    // Flink's unit for it is nanoseconds.
+    parts.metrics.gauge('checkpointAlignmentTime', () => this.#alignmentMs * 1e6);
   }
 
   /**
@@ -42,6 +45,7 @@ export class TaskCheckpoints {
    */
   async take(barrier: CheckpointBarrier, alignmentMs: number, prepared: () => void): Promise<void> {
     const { checkpointId } = barrier;
+    this.#alignmentMs = alignmentMs;
     const startedMs = this.#services.world.clock.monotonicMs();
     const { operators } = this.#parts.chain;
     for (const { operator } of operators) await operator.prepareSnapshot?.(checkpointId);
@@ -82,6 +86,7 @@ export class TaskCheckpoints {
   }
 
   abort(checkpointId: number): void {
+    this.#parts.source?.notifyCheckpointAborted(checkpointId);
     this.#parts.keyed?.notifyCheckpointAborted(checkpointId);
     for (const { operator } of this.#parts.chain.operators)
       operator.notifyCheckpointAborted?.(checkpointId);
@@ -91,7 +96,7 @@ export class TaskCheckpoints {
     this.#parts.keyed?.notifyCheckpointComplete(checkpointId);
     for (const { operator } of this.#parts.chain.operators)
       await operator.notifyCheckpointComplete?.(checkpointId);
-    await this.#parts.notifySource(checkpointId);
+    await this.#parts.source?.notifyCheckpointComplete(checkpointId);
     this.#services.report({
       type: 'checkpoint-committed',
       checkpointId,
@@ -100,7 +105,7 @@ export class TaskCheckpoints {
   }
 
   #capture(checkpointId: number): readonly Capture[] {
-    this.#parts.snapshotSource();
+    this.#parts.source?.snapshot(checkpointId);
     const headId = this.#parts.headId;
     return [...this.#parts.operatorStates].map(([operatorId, state]) => ({
       operatorId,

@@ -2,44 +2,35 @@
  * Everything a running task owns, opened in order and closed in reverse: outputs, state, operators, input.
  */
 import { asError, MillraceError } from '../base/errors.ts';
-import { ByteWriter } from '../base/bytes.ts';
-import type { Source } from '../connector/source.ts';
-import type { WatermarkStrategy } from '../connector/watermark-strategy.ts';
-import type { JobEdge } from '../graph/job-graph.ts';
 import type { LogicalNode } from '../graph/logical-graph.ts';
-import type { OperatorContext, Output, TwoInputOperator } from '../operators/contract.ts';
+import type { TwoInputOperator } from '../operators/contract.ts';
 import type { KeyedStateBackend } from '../state/keyed-state-backend.ts';
+import type { OperatorStateBackend } from '../state/operator-state.ts';
 import { InMemoryOperatorState } from '../state/operator-state-backend.ts';
-import type { OperatorListState, OperatorStateBackend } from '../state/operator-state.ts';
-import { warnGeneric } from '../types/generic-values.ts';
 import { keyGroupRangeOf } from '../types/key-group.ts';
-import { rowCodec } from '../types/row-codec.ts';
 import { t } from '../types/t.ts';
-import type { InputChannel, OutputChannel } from './channel.ts';
-import { type GateChannel, type GateEvent, InputGate } from './input-gate.ts';
-import { ChainBuilder, type OperatorChain } from './operator-chain.ts';
-import { RemoteInputChannel, RemoteOutputChannel } from './peer-link.ts';
-import { RecordWriter } from './record-writer.ts';
-import { restoredSplits, SourceDriver, SPLIT_STATE } from './source-driver.ts';
-import { StatusWatermarkValve } from './status-watermark-valve.ts';
+import { type ChainedOperator, ChainBuilder, type OperatorChain } from './operator-chain.ts';
+import { createOperatorContext } from './operator-context.ts';
+import { SourceInput } from './source-input.ts';
 import type { StreamElement } from './stream-element.ts';
-import type { ChannelDescriptor, TaskDescriptor } from './task-descriptor.ts';
+import type { TaskDescriptor } from './task-descriptor.ts';
+import { type InputBatch, TaskInputs } from './task-inputs.ts';
 import { TaskMetrics } from './task-metrics.ts';
+import { TaskOutputs } from './task-outputs.ts';
 import type { TaskServices } from './task-services.ts';
+import type { TaskTime } from './task-time.ts';
 
 /** How the parts reach their task. */
 export interface TaskHooks {
-  wake(): void;
-  mail(mail: () => void): void;
-  fail(error: unknown): void;
-  timerDue(): void;
+  readonly wake: () => void;
+  readonly mail: (mail: () => void) => void;
+  /** Mails of operators' timers. */
+  readonly timerMail: (mail: () => void) => void;
+  readonly fail: (error: unknown) => void;
+  /** Keyed timers of processing time are due. */
+  readonly timersDue: () => void;
+  readonly time: TaskTime;
   readonly signal: AbortSignal;
-}
-
-interface EdgeWriter {
-  readonly source: string;
-  readonly sideOutput: string | undefined;
-  readonly writer: RecordWriter;
 }
 
 const DEAD_LETTER = 'dead-letter';
@@ -55,37 +46,40 @@ export async function openTask(
     await parts.open();
     return parts;
   } catch (error) {
-    await parts.close();
+    // The first failure counts; what closing finds besides is only logged.
+    await parts.close().catch((closing: unknown) => {
+      services.world.logger.log('warn', 'a task that could not be opened did not close cleanly', {
+        attemptId: descriptor.attemptId,
+        reason: asError(closing).message,
+      });
+    });
     throw error;
   }
 }
 
 export class TaskParts {
-  readonly metrics = new TaskMetrics();
+  readonly metrics: TaskMetrics;
   readonly operatorStates = new Map<string, OperatorStateBackend>();
   readonly bufferTimeoutMs: number;
   readonly headId: string;
   readonly #descriptor: TaskDescriptor;
   readonly #services: TaskServices;
   readonly #hooks: TaskHooks;
-  readonly #writers: EdgeWriter[] = [];
   readonly #recordsIn;
+  outputs!: TaskOutputs;
   chain!: OperatorChain;
   keyed: KeyedStateBackend | undefined;
-  gate: InputGate | undefined;
-  source: SourceDriver | undefined;
-  #splitState: OperatorListState<{ readonly id: string; readonly json: string }> | undefined;
-  #sourceReader: ReturnType<Source<unknown>['createReader']> | undefined;
-  #valve: StatusWatermarkValve | undefined;
-  #watermark: number | undefined;
-  #timer: { at: number; cancel(): void } | undefined;
-  #interval: { cancel(): void } | undefined;
+  /** Either of the two, by the kind of the head. */
+  inputs: TaskInputs | undefined;
+  source: SourceInput | undefined;
+  #timer: { readonly at: number; cancel(): void } | undefined;
   #opened: (() => void | Promise<void>)[] = [];
 
   constructor(descriptor: TaskDescriptor, services: TaskServices, hooks: TaskHooks) {
     this.#descriptor = descriptor;
     this.#services = services;
     this.#hooks = hooks;
+    this.metrics = new TaskMetrics(hooks.time);
     this.headId = services.vertex.operators[0]!.id;
     this.bufferTimeoutMs = Number(
       services.program.config['execution.buffer-timeout.interval'] ?? 100,
@@ -94,27 +88,27 @@ export class TaskParts {
   }
 
   async open(): Promise<void> {
-    this.#openOutputs();
+    const { vertex, program } = this.#services;
+    this.outputs = new TaskOutputs(this.#descriptor, this.#services, this.#hooks);
+    this.#opened.push(() => this.outputs.close());
     this.chain = new ChainBuilder(
-      this.#services.vertex,
-      (id) => this.#services.program.nodes.get(id)!,
-      this.#writers,
+      vertex,
+      (id) => program.nodes.get(id)!,
+      this.outputs.writers,
     ).build();
-    for (const node of this.#services.vertex.operators) await this.#openOperatorState(node);
+    for (const node of vertex.operators) await this.#openOperatorState(node);
     await this.#openKeyedState();
     // Tail first: an operator may emit as soon as it is open.
-    for (const { node, operator, output, sideOutput } of this.chain.operators.toReversed()) {
-      this.#opened.push(() => operator.close?.());
-      await operator.open(this.#context(node, output, sideOutput));
-    }
-    if (this.#services.vertex.operators[0]!.kind === 'source') this.#openSource();
+    for (const chained of this.chain.operators.toReversed()) await this.#openOperator(chained);
+    if (vertex.operators[0]!.kind === 'source') this.#openSource();
     else this.#openInputs();
     this.#refuseUnclaimed();
+    this.#registerGauges();
   }
 
   /** A2. */
   get available(): boolean {
-    for (const { writer } of this.#writers) if (!writer.available) return false;
+    if (!this.outputs.available) return false;
     for (const { operator } of this.chain.operators) if (operator.blocked === true) return false;
     return true;
   }
@@ -123,44 +117,19 @@ export class TaskParts {
     return this.chain.twoInput;
   }
 
-  /** What a source emits into. */
-  get output(): Output<unknown> {
-    return this.chain.sourceOutput!;
-  }
-
-  /** The watermark of all channels together. */
-  get valveWatermark(): number {
-    return this.#valve!.emitted;
-  }
-
-  process({ index, input, element }: Extract<GateEvent, { kind: 'element' }>): void {
-    switch (element.kind) {
-      case 'batch':
-        this.#recordsIn.inc(element.batch.values.length);
-        if (this.chain.oneInput !== undefined) this.chain.oneInput.processBatch(element.batch);
-        else if (input === 1) this.chain.twoInput!.processBatch1(element.batch);
-        else this.chain.twoInput!.processBatch2(element.batch);
-        return;
-      case 'watermark':
-        this.#valve!.onWatermark(index, element.watermark);
-        return;
-      case 'status':
-        this.#valve!.onStatus(index, element.idle);
-        return;
-      case 'latency':
-        this.sendToAll(element);
-    }
-  }
-
-  /** The watermark that the last element brought about, once. */
-  takeWatermark(): number | undefined {
-    const watermark = this.#watermark;
-    this.#watermark = undefined;
-    return watermark;
+  process({ input, batch }: InputBatch): void {
+    this.#recordsIn.inc(batch.values.length);
+    if (this.chain.oneInput !== undefined) this.chain.oneInput.processBatch(batch);
+    else if (input === 1) this.chain.twoInput!.processBatch1(batch);
+    else this.chain.twoInput!.processBatch2(batch);
   }
 
   forwardWatermark(watermark: number): void {
     (this.chain.oneInput ?? this.chain.twoInput)?.processWatermark(watermark);
+  }
+
+  forwardStatus(idle: boolean): void {
+    (this.chain.oneInput ?? this.chain.twoInput)?.processWatermarkStatus(idle);
   }
 
   /** What timers of the head operator have collected. */
@@ -168,12 +137,13 @@ export class TaskParts {
     (this.chain.oneInput ?? this.chain.twoInput)?.flush?.();
   }
 
-  flush(): void {
-    for (const { writer } of this.#writers) writer.flush();
+  /** What mails have made operators collect. */
+  flushOperators(): void {
+    for (const { operator } of this.chain.operators) operator.flush?.();
   }
 
   sendToAll(element: StreamElement): void {
-    for (const { writer } of this.#writers) writer.sendToAll(element);
+    this.outputs.sendToAll(element);
   }
 
   /** Makes sure the task is woken when the next processing-time timer is due. */
@@ -184,29 +154,24 @@ export class TaskParts {
     const { clock, timers } = this.#services.world;
     const timer = timers.after(Math.max(0, next - clock.wallMs()), () => {
       this.#timer = undefined;
-      this.#hooks.timerDue();
+      this.#hooks.timersDue();
     });
     this.#timer = { at: next, cancel: () => timer.cancel() };
   }
 
   async finish(): Promise<void> {
+    this.source?.driver.finish();
     for (const { operator } of this.chain.operators) await operator.finish?.();
-    this.flush();
+    this.outputs.flush();
     this.sendToAll({ kind: 'end-of-input' });
   }
 
-  snapshotSource(): void {
-    if (this.#splitState !== undefined) this.source!.snapshotInto(this.#splitState);
-  }
-
-  async notifySource(checkpointId: number): Promise<void> {
-    await this.#sourceReader?.notifyCheckpointComplete?.(checkpointId, this.source!.positions());
-  }
-
+  /** Closes everything, also when something fails to; rejects with the first failure. Idempotent. */
   async close(): Promise<void> {
     const failures: unknown[] = [];
     const opened = this.#opened;
     this.#opened = [];
+    this.#timer?.cancel();
     for (const close of opened.toReversed()) {
       try {
         await close();
@@ -214,131 +179,51 @@ export class TaskParts {
         failures.push(error);
       }
     }
-    this.#timer?.cancel();
-    this.#interval?.cancel();
     if (failures.length > 0) throw asError(failures[0]);
   }
 
-  #openOutputs(): void {
-    for (const { edgeId, channels } of this.#descriptor.outputs) {
-      const edge = this.#services.edges.find(({ id }) => id === edgeId)!;
-      const writer = new RecordWriter({
-        partitioning: edge.partitioning,
-        code: this.#services.program.edges.get(edgeId)!,
-        channels: channels.map((channel) => this.#outputChannel(edge, channel)),
-        maxParallelism: this.#services.maxParallelismOf(edge.targetVertex),
-        random: this.#services.world.random,
-        subtaskIndex: this.#descriptor.subtaskIndex,
-      });
-      this.#writers.push({ source: edge.source, sideOutput: edge.sideOutput, writer });
-      this.#opened.push(() => writer.close());
-    }
-    this.metrics.gauge('numRecordsOut', () =>
-      this.#writers.reduce((sum, { writer }) => sum + writer.recordsOut, 0),
-    );
-  }
-
-  #outputChannel(edge: JobEdge, { channel, peerWorker }: ChannelDescriptor): OutputChannel {
-    if (peerWorker === this.#services.worker) {
-      const local = this.#services.localChannel(channel);
-      local.onAvailable = () => this.#hooks.wake();
-      return local;
-    }
-    const { schema } = this.#services.program.edges.get(edge.id)!;
-    if (schema.kind === 'generic')
-      warnGeneric(
-        `the edge behind "${this.#services.vertex.operators.find(({ id }) => id === edge.source)!.name}"`,
-        this.#services.world.logger,
-      );
-    return new RemoteOutputChannel({
-      peer: this.#services.peer(peerWorker),
-      channel,
-      codec: rowCodec(schema),
-      writer: new ByteWriter(64 * 1024),
-      onAvailable: () => this.#hooks.wake(),
+  async #openOperator({ node, operator, output, sideOutput }: ChainedOperator): Promise<void> {
+    this.#opened.push(() => operator.close?.());
+    const context = createOperatorContext({
+      ...this.#hooks,
+      descriptor: this.#descriptor,
+      services: this.#services,
+      node,
+      output,
+      sideOutput,
+      keyed: node.id === this.headId ? this.keyed : undefined,
+      operatorState: this.operatorStates.get(node.id)!,
+      metrics: this.metrics,
     });
-  }
-
-  #inputChannel(edgeId: string, { channel, peerWorker }: ChannelDescriptor): InputChannel {
-    if (peerWorker === this.#services.worker) {
-      const local = this.#services.localChannel(channel);
-      local.onInput = () => this.#hooks.wake();
-      return local;
-    }
-    const codec = rowCodec(this.#services.program.edges.get(edgeId)!.schema);
-    return new RemoteInputChannel({
-      peer: this.#services.peer(peerWorker),
-      channel,
-      codec,
-      onInput: () => this.#hooks.wake(),
-    });
+    await operator.open(context);
   }
 
   #openInputs(): void {
-    const channels: GateChannel[] = this.#descriptor.inputs.flatMap(
-      ({ edgeId, input, channels: descriptors }) =>
-        descriptors.map((descriptor) => ({
-          input,
-          channel: this.#inputChannel(edgeId, descriptor),
-        })),
-    );
-    this.gate = new InputGate(channels, this.#services.world.clock);
-    this.#opened.push(() => this.gate!.close());
-    const head = this.chain.oneInput ?? this.chain.twoInput!;
-    this.#valve = new StatusWatermarkValve(channels.length, {
-      watermark: (watermark) => {
-        this.#watermark = watermark;
-      },
-      status: (idle) => head.processWatermarkStatus(idle),
-    });
-    this.metrics.gauge('currentInputWatermark', () => this.#valve!.emitted);
-    this.#hooks.wake();
+    this.inputs = new TaskInputs(this.#descriptor, this.#services, this.#hooks.wake);
+    this.#opened.push(() => this.inputs!.close());
   }
 
   #openSource(): void {
-    const node = this.#services.vertex.operators[0]!;
-    const code = this.#services.program.nodes.get(node.id)!;
-    const source = code.source as Source<unknown>; // a source node's code, by the graph's contract
-    const { world, program, report } = this.#services;
-    const { attemptId, subtaskIndex, parallelism } = this.#descriptor;
-    const errors = this.metrics.counter('numRecordsInErrors');
-    const intervalMs = Number(program.config['pipeline.auto-watermark-interval'] ?? 200);
-    this.#sourceReader = source.createReader({
-      subtaskIndex,
-      parallelism,
-      clock: world.clock,
-      timers: world.timers,
-      logger: world.logger,
-      onMalformed: (record) => this.source!.onMalformed(record),
-    });
-    this.source = new SourceDriver({
-      source,
-      reader: this.#sourceReader,
-      strategy: code.watermarkStrategy as WatermarkStrategy<unknown>, // as above
+    this.source = new SourceInput({
+      ...this.#hooks,
+      descriptor: this.#descriptor,
+      services: this.#services,
+      code: this.#services.program.nodes.get(this.headId)!,
+      state: this.operatorStates.get(this.headId)!,
+      metrics: this.metrics,
       output: this.chain.sourceOutput!,
-      watermarkIntervalMs: intervalMs,
-      now: () => world.clock.wallMs(),
-      logger: world.logger,
-      mail: (mail) => this.#hooks.mail(mail),
-      fail: (error) => this.#hooks.fail(error),
-      reportWatermark: (group, watermark) =>
-        report({ type: 'watermark-report', attemptId, group, watermark }),
       deadLetter: this.chain.sourceSideOutput(DEAD_LETTER),
-      countError: () => errors.inc(1),
+      receptiveMs: () => this.#hooks.time.receptiveMs(),
     });
     this.#opened.push(() => this.source!.close());
-    this.#splitState = this.operatorStates.get(node.id)!.getListState('splits', SPLIT_STATE);
-    this.source.addSplits(restoredSplits(this.#splitState));
-    this.#scheduleInterval(intervalMs);
-    report({ type: 'split-request', attemptId });
   }
 
-  #scheduleInterval(intervalMs: number): void {
-    if (intervalMs <= 0 || this.#hooks.signal.aborted) return;
-    this.#interval = this.#services.world.timers.after(intervalMs, () => {
-      this.#hooks.mail(() => this.source!.onInterval());
-      this.#scheduleInterval(intervalMs);
-    });
+  #registerGauges(): void {
+    const { metrics, outputs, inputs } = this;
+    metrics.gauge('numRecordsOut', () => outputs.recordsOut);
+    metrics.gauge('numBytesOut', () => outputs.bytesOut);
+    metrics.gauge('currentOutputWatermark', () => outputs.watermark);
+    if (inputs !== undefined) metrics.gauge('currentInputWatermark', () => inputs.watermark);
   }
 
   async #openOperatorState(node: LogicalNode): Promise<void> {
@@ -388,46 +273,5 @@ export class TaskParts {
         details: { operator: name, states: unclaimed },
       },
     );
-  }
-
-  #context(
-    node: LogicalNode,
-    output: Output<unknown>,
-    sideOutput: OperatorContext['sideOutput'],
-  ): OperatorContext {
-    const { world, program } = this.#services;
-    const { jobId, subtaskIndex, parallelism, maxParallelism, attemptId, restore } =
-      this.#descriptor;
-    return {
-      jobId,
-      operatorId: node.id,
-      operatorName: node.name,
-      subtaskIndex,
-      parallelism,
-      maxParallelism,
-      attemptId,
-      output,
-      sideOutput,
-      keyed: node.id === this.headId ? this.keyed : undefined,
-      operatorState: this.operatorStates.get(node.id)!,
-      processingTime: {
-        now: () => world.clock.wallMs(),
-        registerTimer: (timestamp, callback) =>
-          world.timers.after(Math.max(0, timestamp - world.clock.wallMs()), () =>
-            this.#hooks.mail(callback),
-          ),
-      },
-      metrics: this.metrics,
-      clock: world.clock,
-      timers: world.timers,
-      logger: world.logger,
-      random: world.random,
-      print: (line) => world.print(line),
-      mailbox: (mail) => this.#hooks.mail(mail),
-      fail: (error) => this.#hooks.fail(error),
-      signal: this.#hooks.signal,
-      restored: restore !== undefined,
-      config: program.config,
-    };
   }
 }

@@ -10,31 +10,43 @@
  *  A3  A watermark's timers have all fired before the watermark is forwarded and before further input; firing pauses for
  *      backpressure between slices.
  *  A4  Whatever ends the task, everything it opened is closed once, and exactly one terminal state is reported.
+ *  A5  After the end of input nothing is emitted but barriers: timers that come due then are dropped.
+ *  A6  While a channel holds more than its credit, steps take fewer records, down to one: what waits in channels stays bounded, however much
+ *      a record expands into.
  */
 import { internal, toWireError } from '../base/errors.ts';
 import type { SplitState } from '../connector/source.ts';
-import { MAX_WATERMARK } from '../types/record-batch.ts';
-import { type GateEvent } from './input-gate.ts';
+import { BATCH_SIZE_MAX } from '../types/record-batch.ts';
+import { Mailbox } from './mailbox.ts';
 import type { TaskState } from './messages.ts';
 import type { CheckpointBarrier } from './stream-element.ts';
 import { TaskCheckpoints } from './task-checkpoints.ts';
 import type { TaskDescriptor } from './task-descriptor.ts';
-import type { TaskServices } from './task-services.ts';
+import { locateFailure } from './task-failure.ts';
+import type { InputEvent, TaskInputs } from './task-inputs.ts';
 import { openTask, type TaskParts } from './task-parts.ts';
 import type { Steppable } from './task-scheduler.ts';
+import type { TaskServices } from './task-services.ts';
+import { TaskTime, type Waiting } from './task-time.ts';
 
 /** Timers fired between two looks at mails and credit. */
 const TIMERS_PER_STEP = 256;
 const MAILS_PER_STEP = 64;
+/** Batches beyond the credit of a channel that one step may leave behind (A6). */
+const BACKLOG_AIM = 2;
+
+/** What a step ends with: there may be more to do at once; something has to arrive; an asynchronous phase is under way. */
+type Progress = 'more' | Waiting | 'phase';
 
 export class Task implements Steppable {
   readonly descriptor: TaskDescriptor;
   readonly #services: TaskServices;
   /** From the job master: wait while a phase is under way. */
-  readonly #orders: (() => void)[] = [];
+  readonly #orders = new Mailbox();
   /** From the task's own operators: timers, completions of what they wait for. */
-  readonly #mails: (() => void)[] = [];
+  readonly #mails = new Mailbox();
   readonly #abort = new AbortController();
+  readonly #time: TaskTime;
   #parts: TaskParts | undefined;
   #checkpoints: TaskCheckpoints | undefined;
   #state: TaskState = 'deploying';
@@ -42,14 +54,15 @@ export class Task implements Steppable {
   #suspended = true;
   /** During a phase: operators' own mails are let in, because the phase may wait for them. */
   #receiving = true;
-  #pendingWatermark: number | undefined;
   #timersDue = false;
   #lastFlushMs = 0;
+  #recordsPerStep = BATCH_SIZE_MAX;
   #released: (() => void) | undefined;
 
   constructor(descriptor: TaskDescriptor, services: TaskServices) {
     this.descriptor = descriptor;
     this.#services = services;
+    this.#time = new TaskTime(services.world.clock);
   }
 
   get state(): TaskState {
@@ -63,13 +76,18 @@ export class Task implements Steppable {
       this.#parts = await openTask(this.descriptor, this.#services, {
         wake: () => this.#wake(),
         mail: (mail) => this.#receive(mail),
+        timerMail: (mail) => {
+          if (this.#state !== 'ended') this.#receive(mail);
+        },
         fail: (error) => this.fail(error),
-        timerDue: () => {
+        timersDue: () => {
           this.#timersDue = true;
           this.#wake();
         },
+        time: this.#time,
         signal: this.#abort.signal,
       });
+      this.#parts.metrics.gauge('mailboxQueueSize', () => this.#mails.size + this.#orders.size);
       this.#checkpoints = new TaskCheckpoints(this.descriptor, this.#services, this.#parts);
       if (this.#state === 'deploying') this.#become('running');
     });
@@ -87,21 +105,21 @@ export class Task implements Steppable {
 
   notifyCheckpointAborted(checkpointId: number): void {
     this.#order(() => {
-      this.#parts!.gate?.abort(checkpointId);
+      this.#parts!.inputs?.abort(checkpointId);
       this.#checkpoints!.abort(checkpointId);
     });
   }
 
   assignSplits(splits: readonly SplitState[]): void {
-    this.#order(() => this.#parts!.source?.addSplits(splits));
+    this.#order(() => this.#parts!.source?.driver.addSplits(splits));
   }
 
   noMoreSplits(): void {
-    this.#order(() => this.#parts!.source?.noMoreSplits());
+    this.#order(() => this.#parts!.source?.driver.noMoreSplits());
   }
 
   alignWatermark(group: string, minimum: number): void {
-    this.#order(() => this.#parts!.source?.alignTo(group, minimum));
+    this.#order(() => this.#parts!.source?.driver.alignTo(group, minimum));
   }
 
   cancel(): void {
@@ -120,19 +138,28 @@ export class Task implements Steppable {
       );
   }
 
+  /** Fails the task; the first failure counts. */
   fail(error: unknown): void {
     if (this.#isOver) return;
-    this.#end('failed', error);
+    const place = {
+      task: this.#services.vertex.name,
+      subtask: this.descriptor.subtaskIndex,
+      source: this.#parts?.source?.driver.place,
+    };
+    this.#end('failed', locateFailure(error, place));
   }
 
   step(): boolean {
     if (this.#isOver) return false;
+    this.#time.work();
     try {
-      return this.#work();
+      const progress = this.#work();
+      if (progress === 'more') return !this.#isOver;
+      if (progress !== 'phase') this.#time.wait(progress);
     } catch (error) {
       this.fail(error);
-      return false;
     }
+    return false;
   }
 
   metrics(): Readonly<Record<string, number>> {
@@ -143,75 +170,92 @@ export class Task implements Steppable {
     return this.#state === 'finished' || this.#state === 'canceled' || this.#state === 'failed';
   }
 
-  #work(): boolean {
+  #work(): Progress {
     const parts = this.#parts;
-    if (parts === undefined) return false;
-    this.#runMails();
-    if (this.#isOver || this.#suspended) return false;
-    if (this.#mails.length > 0) return true;
+    if (parts === undefined) return 'phase';
+    this.#runMails(parts);
+    if (this.#isOver || this.#suspended) return 'phase';
+    if (this.#mails.size > 0) return 'more';
     if (!parts.available) {
-      parts.flush();
-      return false;
+      parts.outputs.flush();
+      return 'credit';
     }
-    if (this.#timersDue) return this.#fireProcessingTimers(parts);
-    if (this.#pendingWatermark !== undefined) return this.#advanceWatermark(parts);
-    // An ended task still takes the barriers that come.
-    if (this.#state === 'ended') return parts.gate !== undefined && this.#takeElement(parts);
+    if (this.#timersDue && this.#state === 'running') return this.#fireProcessingTimers(parts);
+    if (parts.inputs !== undefined && this.#hasTimeChange(parts.inputs))
+      return this.#changeTime(parts, parts.inputs);
     return this.#takeInput(parts);
   }
 
-  #runMails(): void {
-    for (let i = 0; i < MAILS_PER_STEP && this.#mails.length > 0; i++) {
-      if (this.#suspended && !this.#receiving) return;
-      this.#mails.shift()!();
+  #runMails(parts: TaskParts): void {
+    let ran = 0;
+    while (ran < MAILS_PER_STEP && !this.#isOver && (!this.#suspended || this.#receiving)) {
+      const mail = this.#mails.take();
+      if (mail === undefined) break;
+      mail();
+      ran++;
     }
+    if (ran > 0 && !this.#isOver) parts.flushOperators();
     // A watermark's timers are one unit with it: an order such as a barrier trigger waits until they have fired.
-    while (this.#orders.length > 0 && !this.#suspended && this.#pendingWatermark === undefined)
-      this.#orders.shift()!();
+    while (!this.#suspended && !this.#isOver && parts.inputs?.change.watermark === undefined) {
+      const order = this.#orders.take();
+      if (order === undefined) return;
+      order();
+    }
   }
 
   #receive(mail: () => void): void {
     if (this.#isOver) return;
-    this.#mails.push(mail);
+    this.#mails.put(mail);
     this.#wake();
   }
 
   #order(order: () => void): void {
     if (this.#isOver) return;
-    this.#orders.push(order);
+    this.#orders.put(order);
     this.#wake();
   }
 
-  #takeInput(parts: TaskParts): boolean {
+  #takeInput(parts: TaskParts): Progress {
     const worked = parts.source === undefined ? this.#takeElement(parts) : this.#pollSource(parts);
+    const { outputs } = parts;
     const now = this.#services.world.clock.monotonicMs();
     if (!worked || now - this.#lastFlushMs >= parts.bufferTimeoutMs) {
       this.#lastFlushMs = now;
-      parts.flush();
+      outputs.flush();
     }
+    if (outputs.backlog > BACKLOG_AIM)
+      this.#recordsPerStep = Math.max(1, this.#recordsPerStep >> 2);
+    else if (this.#recordsPerStep < BATCH_SIZE_MAX) this.#recordsPerStep *= 2;
     parts.scheduleTimer();
-    return worked;
+    return worked ? 'more' : 'input';
   }
 
   #pollSource(parts: TaskParts): boolean {
-    if (parts.source!.step()) return true;
-    if (!parts.source!.ended) return false;
+    if (this.#state === 'ended') return false;
+    const { driver } = parts.source!;
+    if (driver.step(this.#recordsPerStep)) return true;
+    if (!driver.ended) return false;
     this.#endOfInput(parts);
     return true;
   }
 
+  /** An ended task still takes the barriers that come. */
   #takeElement(parts: TaskParts): boolean {
-    const event = parts.gate!.poll();
+    const event = parts.inputs!.poll(this.#recordsPerStep);
     if (event === undefined) return false;
     this.#onEvent(parts, event);
     return true;
   }
 
-  #onEvent(parts: TaskParts, event: GateEvent): void {
+  #onEvent(parts: TaskParts, event: InputEvent): void {
     switch (event.kind) {
-      case 'element':
+      case 'batch':
         parts.process(event);
-        if (parts.takeWatermark() !== undefined) this.#pendingWatermark = parts.valveWatermark;
+        return;
+      case 'time':
+        return;
+      case 'latency':
+        parts.sendToAll(event);
         return;
       case 'barrier':
         this.#checkpoint(event.barrier, event.alignmentMs);
@@ -224,33 +268,41 @@ export class Task implements Steppable {
 
   #endOfInput(parts: TaskParts): void {
     this.#phase(async () => {
-      if (parts.source !== undefined) parts.output.emitWatermark(MAX_WATERMARK);
       await parts.finish();
       this.#become('ended');
     });
   }
 
-  #advanceWatermark(parts: TaskParts): boolean {
-    const watermark = this.#pendingWatermark!;
-    const done = parts.keyed?.advanceWatermark(watermark, TIMERS_PER_STEP) ?? true;
-    parts.flushHead();
-    if (!done) return true;
-    this.#pendingWatermark = undefined;
-    parts.forwardWatermark(watermark);
-    parts.scheduleTimer();
-    return true;
+  #hasTimeChange({ change }: TaskInputs): boolean {
+    return change.watermark !== undefined || change.idle !== undefined;
   }
 
-  #fireProcessingTimers(parts: TaskParts): boolean {
-    const done =
-      parts.keyed?.advanceProcessingTime(this.#services.world.clock.wallMs(), TIMERS_PER_STEP) ??
-      true;
+  /** A3; a status follows the watermark that came with it. */
+  #changeTime(parts: TaskParts, { change }: TaskInputs): Progress {
+    const { watermark } = change;
+    if (watermark !== undefined) {
+      const done = parts.keyed?.advanceWatermark(watermark, TIMERS_PER_STEP) ?? true;
+      parts.flushHead();
+      if (!done) return 'more';
+      change.watermark = undefined;
+      parts.forwardWatermark(watermark);
+      parts.scheduleTimer();
+    }
+    const { idle } = change;
+    change.idle = undefined;
+    if (idle !== undefined) parts.forwardStatus(idle);
+    return 'more';
+  }
+
+  #fireProcessingTimers(parts: TaskParts): Progress {
+    const now = this.#services.world.clock.wallMs();
+    const done = parts.keyed?.advanceProcessingTime(now, TIMERS_PER_STEP) ?? true;
     parts.flushHead();
     if (done) {
       this.#timersDue = false;
       parts.scheduleTimer();
     }
-    return true;
+    return 'more';
   }
 
   #checkpoint(barrier: CheckpointBarrier, alignmentMs: number): void {
@@ -282,14 +334,16 @@ export class Task implements Steppable {
   #end(state: 'finished' | 'canceled' | 'failed', error?: unknown): void {
     if (this.#isOver) return;
     this.#state = state;
-    this.#mails.length = 0;
-    this.#orders.length = 0;
+    this.#mails.close();
+    this.#orders.close();
     this.#abort.abort();
     void this.#close().then((closing) => this.#report(state, error ?? closing));
   }
 
   /** A4. Waits for a phase that is under way: what it opens must be closed too. */
   async #close(): Promise<unknown> {
+    // Never inside a call of the operator that failed: it may still emit before it returns.
+    await Promise.resolve();
     if (this.#suspended) {
       // An aborted phase settles soon: every wait in it listens to the signal.
       await new Promise<void>((resolve) => {
