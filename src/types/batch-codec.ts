@@ -58,11 +58,6 @@ function writeTimestamps(
   writer.position = at;
 }
 
-/** @hot bench/exchange.ts */
-export function encodeBatch<T>(codec: Codec<T>, batch: RecordBatch<T>, writer: ByteWriter): void {
-  batchCodecOf(codec).encodeInto(batch.values, batch.timestamps, 0, batch.values.length, writer);
-}
-
 /** @hot bench/exchange.ts. @throws `data` CORRUPT_VALUE */
 export function decodeBatch<T>(codec: Codec<T>, reader: ByteReader): RecordBatch<T> {
   const count = readVarint(reader);
