@@ -76,6 +76,8 @@ class LinkEnd implements MessageLink {
   expect(parcel: Parcel): void {
     if (this.#closed || !this.node.alive) return;
     this.#underWay.push(parcel);
+    const { scheduler } = this.node;
+    scheduler.backlogMost = Math.max(scheduler.backlogMost, this.#underWay.length);
     this.node.after(this.#drawDelayMs(), this.#label, () => {
       const next = this.#underWay.shift();
       if (next !== undefined) this.#deliver(next);

@@ -42,6 +42,8 @@ export class SimScheduler {
   readonly random: SeededRandom;
   /** Uncaught errors of events that belong to no node. */
   readonly failures: Error[] = [];
+  /** The most messages that ever waited on one link: what backpressure has to bound. */
+  backlogMost = 0;
   readonly #queue = new EventQueue();
   readonly #ties: SeededRandom;
   readonly #trace: string[] | undefined;

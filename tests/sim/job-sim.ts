@@ -66,6 +66,8 @@ const RECOVERY_MS_MAX = 600_000;
 /** Zombies get this long after the end to do harm. */
 const AFTERMATH_MS = 10_000;
 const EVENTS_MAX = 2_000_000;
+/** Messages waiting on one link: credits for at most 4 batches on each of some 30 channels, and control elements. */
+const BACKLOG_MAX = 150;
 
 interface Run {
   readonly settings: Settings;
@@ -205,6 +207,11 @@ async function checkRun(run: Run): Promise<readonly Violation[]> {
   for (const kind of ['seen', 'timer'] as const) {
     const out = perKey.filter((record) => record.kind === kind).map(({ id }) => String(id));
     found.push(...checkExactlyOnce(ids, out, settings.delivery));
+  }
+  const { backlogMost } = run.sim.scheduler;
+  if (backlogMost > BACKLOG_MAX) {
+    const message = `${backlogMost} messages waited on one link, more than ${BACKLOG_MAX}`;
+    found.push({ checker: 'bounds', message, evidence: { backlogMost } });
   }
   if (settings.delivery === 'at-least-once') return found;
   found.push(...checkKeyOrder(perKey.filter(({ kind }) => kind === 'seen')));

@@ -1,9 +1,11 @@
 /** Which windows a record belongs to: Flink's assigners. */
 import { type Duration, durationMs } from '../../base/duration.ts';
-import { invalid } from '../../base/errors.ts';
+import { invalid, type MillraceError } from '../../base/errors.ts';
+import type { Random } from '../../base/world.ts';
 import { NO_TIMESTAMP } from '../../types/record-batch.ts';
 import {
   type AnyTrigger,
+  END_OF_STREAM,
   EventTimeTrigger,
   NeverTrigger,
   ProcessingTimeTrigger,
@@ -18,6 +20,7 @@ import {
   type WindowKind,
   windowStart,
 } from './window.ts';
+import { staggerOf, type WindowStagger } from './window-stagger.ts';
 
 export interface WindowAssigner<T = never, W extends Window = Window> {
   /** For `explain`. */
@@ -36,19 +39,24 @@ export interface WindowAssigner<T = never, W extends Window = Window> {
   readonly tumbling?: { readonly sizeMs: number; readonly offsetMs: number };
   /** Present on merging assigners: windows that touch become one. */
   readonly merges?: boolean;
+  /** Present on assigners that remember something: makes the one of a task. */
+  forTask?(random: Random): WindowAssigner<T, W>;
 }
 
 /** An assigner whatever its types: what the operator works on. */
 export type AnyWindowAssigner = WindowAssigner<unknown, Window>;
 
-function requireTimestamp(timestamp: number): void {
-  if (timestamp === NO_TIMESTAMP) {
-    throw invalid(
-      'RECORD_WITHOUT_TIMESTAMP',
-      'a record without an event time reached an event-time window; give the source a WatermarkStrategy with withTimestampAssigner, or call assignTimestampsAndWatermarks before the window',
-    );
-  }
+/** @throws `invalid` RECORD_WITHOUT_TIMESTAMP */
+export function requireTimestamp(timestamp: number): void {
+  if (!Number.isFinite(timestamp)) throw recordWithoutTimestamp(timestamp);
 }
+
+/** Results of global windows are at the end of time, which no event-time window holds: as good as none. */
+export const recordWithoutTimestamp = (timestamp: number): MillraceError =>
+  invalid(
+    'RECORD_WITHOUT_TIMESTAMP',
+    `a record ${timestamp === NO_TIMESTAMP ? 'without an event time' : `with the event time ${timestamp}, as results of global windows have,`} reached an event-time window; give the source a WatermarkStrategy with withTimestampAssigner, or call assignTimestampsAndWatermarks before the window`,
+  );
 
 function checkSize(what: string, sizeMs: number, offsetMs: number): void {
   if (sizeMs <= 0 || Math.abs(offsetMs) >= sizeMs) {
@@ -61,35 +69,65 @@ function checkSize(what: string, sizeMs: number, offsetMs: number): void {
 
 function tumbling(
   isEventTime: boolean,
-  size: Duration,
-  offset: Duration,
+  { size, offset, stagger }: { size: Duration; offset: Duration; stagger: WindowStagger },
 ): WindowAssigner<unknown, TimeWindow> {
   const sizeMs = durationMs(size);
   const offsetMs = durationMs(offset);
   checkSize('a tumbling window', sizeMs, offsetMs);
-  return {
+  const aligned: WindowAssigner<unknown, TimeWindow> = {
     description: `tumbling(${sizeMs} ms)`,
     isEventTime,
     windows: fixedWindows(sizeMs),
     defaultTrigger: isEventTime ? EventTimeTrigger.create() : ProcessingTimeTrigger.create(),
-    tumbling: { sizeMs, offsetMs },
     assign(_value, timestamp, processingTime) {
       if (isEventTime) requireTimestamp(timestamp);
       const start = windowStart(isEventTime ? timestamp : processingTime, offsetMs, sizeMs);
       return [new TimeWindow(start, start + sizeMs)];
     },
   };
+  if (stagger === 'aligned') return { ...aligned, tumbling: { sizeMs, offsetMs } };
+  return {
+    ...aligned,
+    description: `tumbling(${sizeMs} ms, ${stagger})`,
+    forTask(random) {
+      let staggerMs: number | undefined;
+      return {
+        ...aligned,
+        assign(_value, timestamp, processingTime) {
+          if (isEventTime) requireTimestamp(timestamp);
+          staggerMs ??= staggerOf(stagger, { sizeMs, processingTime, random });
+          const start = windowStart(
+            isEventTime ? timestamp : processingTime,
+            (offsetMs + staggerMs) % sizeMs,
+            sizeMs,
+          );
+          return [new TimeWindow(start, start + sizeMs)];
+        },
+      };
+    },
+  };
 }
 
-/** Windows of one size, side by side, by event time. `offset` shifts them from the epoch. */
+/**
+ * Windows of one size, side by side, by event time. `offset` shifts them from the epoch; `stagger` (default 'aligned') spreads the
+ * firings of parallel subtasks.
+ * @throws `invalid` BAD_WINDOW unless |offset| < size
+ */
 export const TumblingEventTimeWindows = {
-  of: (size: Duration, offset: Duration = 0): WindowAssigner<unknown, TimeWindow> =>
-    tumbling(true, size, offset),
+  of: (
+    size: Duration,
+    offset: Duration = 0,
+    stagger: WindowStagger = 'aligned',
+  ): WindowAssigner<unknown, TimeWindow> => tumbling(true, { size, offset, stagger }),
 };
 
+/** The same by processing time: a record's timestamp does not matter. */
 export const TumblingProcessingTimeWindows = {
-  of: (size: Duration, offset: Duration = 0): WindowAssigner<unknown, TimeWindow> =>
-    tumbling(false, size, offset),
+  of: (
+    size: Duration,
+    offset: Duration = 0,
+    stagger: WindowStagger = 'aligned',
+  ): WindowAssigner<unknown, TimeWindow> => tumbling(false, { size, offset, stagger }),
 };
 
 function sliding(
@@ -155,10 +193,13 @@ function session<T>(
     merges: true,
     assign(value, timestamp, processingTime) {
       if (isEventTime) requireTimestamp(timestamp);
-      const start = isEventTime ? timestamp : processingTime;
+      const start = Math.floor(isEventTime ? timestamp : processingTime);
       const gapMs = gapOf(value);
-      if (!(gapMs > 0))
-        throw invalid('BAD_WINDOW', `a session gap is ${gapMs} ms; it must be positive`);
+      if (!(gapMs > 0 && Number.isSafeInteger(gapMs)))
+        throw invalid(
+          'BAD_WINDOW',
+          `a session gap is ${gapMs} ms; it must be a positive whole number of milliseconds`,
+        );
       return [new TimeWindow(start, start + gapMs)];
     },
   };
@@ -184,13 +225,19 @@ export const ProcessingTimeSessionWindows = {
     session(false, gapOf, 'session(dynamic)'),
 };
 
-const GLOBAL: WindowAssigner<unknown, GlobalWindow> = {
+// Neither kind of time bounds the global window: nothing in it is late and nothing cleans it up.
+const global = (defaultTrigger: AnyTrigger): WindowAssigner<unknown, GlobalWindow> => ({
   description: 'global',
-  isEventTime: true,
+  isEventTime: false,
   windows: GLOBAL_WINDOW,
-  defaultTrigger: NeverTrigger.create(),
+  defaultTrigger,
   assign: () => [GLOBAL_WINDOW.fromNamespace(0)],
-};
+});
 
-/** One window for everything; needs a trigger. */
-export const GlobalWindows = { create: (): WindowAssigner<unknown, GlobalWindow> => GLOBAL };
+/** One window for everything. */
+export const GlobalWindows = {
+  /** Needs a trigger: without one nothing fires. */
+  create: (): WindowAssigner<unknown, GlobalWindow> => global(NeverTrigger.create()),
+  /** Fires once, when a bounded input has ended. */
+  createWithEndOfStreamTrigger: (): WindowAssigner<unknown, GlobalWindow> => global(END_OF_STREAM),
+};

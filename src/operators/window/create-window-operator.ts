@@ -1,54 +1,42 @@
 /** Chooses the operator for a window: panes where they give the same results, else the general one. */
-import type { AggregateFunction } from '../../state/descriptor.ts';
 import type { OneInputOperator } from '../contract.ts';
+import type { AnyWindowAssigner } from './assigner.ts';
+import { foldOf } from './pane-contents.ts';
 import { PaneWindowOperator } from './pane-window-operator.ts';
+import type { WindowShape } from './panes.ts';
 import { isEventTimeTrigger } from './trigger.ts';
 import type { WindowContent } from './window-function.ts';
-import { WindowOperator, type WindowOperatorParams } from './window-operator.ts';
+import { checkWindow, WindowOperator, type WindowOperatorParams } from './window-operator.ts';
 
-/** A reduce as an aggregate whose accumulator is `undefined` or the value so far. */
-function reduceAsAggregate(
-  reduce: (a: unknown, b: unknown) => unknown,
-): AggregateFunction<unknown, unknown, unknown> {
-  const fold = (a: unknown, b: unknown): unknown => (a === undefined ? b : reduce(a, b));
-  return {
-    createAccumulator: () => undefined,
-    add: (value, accumulator) => fold(accumulator, value),
-    getResult: (accumulator) => accumulator,
-    merge: fold,
-  };
+/** Where panes model the windows: slides larger than the window leave gaps that they do not. */
+function shapeOf({ isEventTime, tumbling, sliding }: AnyWindowAssigner): WindowShape | undefined {
+  if (!isEventTime) return undefined;
+  if (tumbling !== undefined) return { ...tumbling, slideMs: tumbling.sizeMs };
+  return sliding !== undefined && sliding.slideMs <= sliding.sizeMs ? sliding : undefined;
 }
 
-function foldOf(content: WindowContent): AggregateFunction<unknown, unknown, unknown> | undefined {
-  if (content.kind === 'list') return undefined;
-  return content.kind === 'aggregate' ? content.aggregate : reduceAsAggregate(content.reduce);
+/** Content of several panes can be put together: elements always can. */
+function canMerge(content: WindowContent): boolean {
+  return content.kind === 'list' || foldOf(content)!.merge !== undefined;
 }
 
+/** @throws `invalid` for combinations that cannot work; see `checkWindow` */
 export function createWindowOperator(params: WindowOperatorParams): OneInputOperator {
-  const { assigner, trigger, evictor, content, allowedLatenessMs, window, keyOf, lateTag } = params;
-  const fold = foldOf(content);
-  const slides = assigner.sliding;
-  const shape =
-    assigner.tumbling === undefined
-      ? slides
-      : { ...assigner.tumbling, slideMs: assigner.tumbling.sizeMs };
-  const plain =
-    isEventTimeTrigger(trigger) &&
-    assigner.isEventTime &&
-    evictor === undefined &&
-    allowedLatenessMs === 0;
-  // Slides larger than the window leave gaps that panes do not model.
-  const fits =
+  checkWindow(params);
+  const { assigner, trigger, evictor, content, lateTag } = params;
+  const shape = shapeOf(assigner);
+  const shared =
     shape !== undefined &&
-    shape.slideMs <= shape.sizeMs &&
-    (slides === undefined || fold?.merge !== undefined);
-  if (!plain || fold === undefined || !fits) return new WindowOperator(params);
+    evictor === undefined &&
+    isEventTimeTrigger(trigger) &&
+    (shape.slideMs === shape.sizeMs || canMerge(content));
+  if (!shared) return new WindowOperator(params);
   return new PaneWindowOperator({
-    ...shape,
-    schema: content.schema,
-    aggregate: fold,
-    window,
-    keyOf,
+    shape,
+    content,
+    window: params.window,
+    keyOf: params.keyOf,
+    allowedLatenessMs: params.allowedLatenessMs,
     ...(lateTag === undefined ? {} : { lateTag }),
   });
 }

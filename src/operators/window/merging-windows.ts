@@ -83,7 +83,10 @@ export class MergingWindows {
   add(window: Window, merged: Merged): Window {
     this.load();
     const added = window as TimeWindow; // only time windows merge
-    const touching = this.#mappings.filter((mapping) => mapping.window.intersects(added));
+    // By time, so that what merged lists hold does not depend on which session came first.
+    const touching = this.#mappings
+      .filter((mapping) => mapping.window.intersects(added))
+      .toSorted((a, b) => a.window.start - b.window.start);
     const result = touching.reduce((cover, mapping) => cover.cover(mapping.window), added);
     const same = touching.find(
       (mapping) => mapping.window.start === result.start && mapping.window.end === result.end,

@@ -1,29 +1,27 @@
 /**
- * Tumbling and sliding event-time windows over folded values, with the default trigger and no lateness: the common case, made cheap.
+ * Tumbling and sliding event-time windows with the default trigger: the common case, made cheap.
  *
- * Time is cut into panes of gcd(size, slide). A record is folded into its one pane; a window's result is the merge of its panes, made when it
- * fires. (Li et al., "No pane, no gain", SIGMOD Record 2005.) For tumbling windows the pane is the window.
+ * Time is cut into panes (`panes.ts`). A record goes into its one pane; what a window holds is put together from its panes when it fires.
+ * For tumbling windows the pane is the window.
+ *
+ * Two chains of timers run along the windows of a key, one at the windows' last milliseconds, which fires them, and one `allowedLatenessMs`
+ * later, which forgets them; without lateness they are one.
  *
  * Invariants
- *  P1  For every window with a non-empty pane that has not fired, a timer is set for it, or for an earlier window of the key
- *      whose firing will set it: a new pane sets the timer of its first open window, a firing window that of its successor.
- *  P2  A pane is removed when the last window that contains it fires.
+ *  P1  For every window with a non-empty pane that has not fired (been forgotten), a timer of the chain is set for it, or for an earlier
+ *      window of the key whose turn will set it: a new pane sets the timer of its first open window, a window whose turn has come
+ *      that of its successor.
+ *  P2  A pane is removed when the last window that contains it is forgotten.
+ *  P3  A record that comes while a window of its is fired but not forgotten fires that window at once.
  *
- * Results equal the general operator's (property-tested). Cost per record: one key hash, one state lookup. Guarded by `bench/runtime.ts`.
+ * Results equal the general operator's (property-tested). Cost per record: one key hash, one state lookup; per firing: a lookup per pane.
+ * Guarded by `bench/runtime.ts`.
  */
-import { invalid } from '../../base/errors.ts';
-import {
-  aggregatingState,
-  type AggregateFunction,
-  type AggregatingState,
-} from '../../state/descriptor.ts';
 import type {
   InternalTimerService,
   KeyedStateBackend,
-  Namespaced,
   TimerTarget,
 } from '../../state/keyed-state-backend.ts';
-import type { Schema } from '../../types/schema.ts';
 import { NO_TIMESTAMP, type RecordBatch } from '../../types/record-batch.ts';
 import { t } from '../../types/t.ts';
 import type { Counter, OneInputOperator, OperatorContext } from '../contract.ts';
@@ -31,97 +29,90 @@ import { type AnyKeySelector, requireKeyed } from '../keyed-shell.ts';
 import { OperatorShell } from '../operator-shell.ts';
 import type { OutputTag } from '../output-tag.ts';
 import { userCodeError } from '../user-code-error.ts';
-import type { AnyProcessWindowFunction } from './window-function.ts';
+import { recordWithoutTimestamp } from './assigner.ts';
+import { openPanes, type PaneContents, type PaneState } from './pane-contents.ts';
+import { PaneLayout, type WindowShape } from './panes.ts';
+import type { AnyProcessWindowFunction, WindowContent } from './window-function.ts';
 import { WindowFunctionHost } from './window-function-host.ts';
-import { fixedWindows, TimeWindow, type WindowKind, windowStart } from './window.ts';
+import { fixedWindows, TimeWindow, type Window, type WindowKind } from './window.ts';
 
 export interface PaneWindowParams {
-  readonly sizeMs: number;
-  readonly slideMs: number;
-  readonly offsetMs: number;
-  /** Of the accumulator. */
-  readonly schema: Schema<unknown>;
-  /** `merge` is needed where panes are smaller than windows. */
-  readonly aggregate: AggregateFunction<unknown, unknown, unknown>;
+  readonly shape: WindowShape;
+  /** An aggregate needs `merge` where panes are smaller than windows. */
+  readonly content: WindowContent;
   readonly window: AnyProcessWindowFunction;
   readonly keyOf: AnyKeySelector;
+  readonly allowedLatenessMs: number;
   readonly lateTag?: OutputTag<unknown>;
-}
-
-type Panes = AggregatingState<unknown, unknown> & Namespaced<number>;
-
-function greatestCommonDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }
 
 export class PaneWindowOperator implements OneInputOperator, TimerTarget<number> {
   readonly #params: PaneWindowParams;
-  readonly #paneMs: number;
-  readonly #merge: ((a: unknown, b: unknown) => unknown) | undefined;
+  readonly #layout: PaneLayout;
+  /** From a window's start to its last millisecond, and to the moment it is forgotten. */
+  readonly #fireAfterMs: number;
+  readonly #forgetAfterMs: number;
   #shell!: OperatorShell;
   #keyed!: KeyedStateBackend;
-  #panes!: Panes;
+  #panes!: PaneState;
+  #contents!: PaneContents;
   #timers!: InternalTimerService<number>;
   #functions!: WindowFunctionHost;
   #lateDropped!: Counter;
 
   constructor(params: PaneWindowParams) {
     this.#params = params;
-    this.#paneMs = greatestCommonDivisor(params.sizeMs, params.slideMs);
-    this.#merge = params.aggregate.merge?.bind(params.aggregate);
+    this.#layout = new PaneLayout(params.shape);
+    this.#fireAfterMs = params.shape.sizeMs - 1;
+    this.#forgetAfterMs = this.#fireAfterMs + params.allowedLatenessMs;
   }
 
   open(context: OperatorContext): void {
-    const { schema, aggregate, sizeMs, window } = this.#params;
+    const { content, window } = this.#params;
     this.#keyed = requireKeyed(context);
     this.#shell = new OperatorShell(context);
     this.#timers = this.#keyed.getTimerService('window-timers', t.int64(), this);
-    // Panes keep accumulators: results are made of merged ones.
-    const accumulate: AggregateFunction<unknown, unknown, unknown> = {
-      createAccumulator: () => aggregate.createAccumulator(),
-      add: (value, accumulator) => aggregate.add(value, accumulator),
-      getResult: (accumulator) => accumulator,
-    };
-    this.#panes = this.#keyed.getNamespacedState(
-      'window-contents',
-      aggregatingState(schema, accumulate),
-      t.int64(),
-    );
-    const kind = fixedWindows(sizeMs) as unknown as WindowKind<never>; // the host sees only windows of this kind
+    this.#contents = openPanes(this.#keyed, context, { content, layout: this.#layout });
+    this.#panes = this.#contents.state;
     this.#functions = new WindowFunctionHost({
       keyed: this.#keyed,
-      kind,
+      kind: fixedWindows(this.#layout.sizeMs) as unknown as WindowKind<Window>, // sees only windows of this kind
       window,
       shell: this.#shell,
+      timers: this.#timers,
     });
     this.#lateDropped = context.metrics.counter('numLateRecordsDropped');
   }
 
   /** @hot bench/runtime.ts */
   processBatch({ values, timestamps }: RecordBatch<unknown>): void {
-    const { keyOf, sizeMs, slideMs, offsetMs } = this.#params;
+    const { keyOf } = this.#params;
+    const layout = this.#layout;
     const panes = this.#panes;
     const watermark = this.#timers.currentWatermark;
-    let pane = Number.NaN;
+    // Panes that start later have no window that has fired. Without lateness such a window is forgotten too.
+    const firedTo = this.#forgetAfterMs === this.#fireAfterMs ? Number.NaN : watermark;
+    let selected = Number.NaN;
     let i = 0;
     try {
       for (; i < values.length; i++) {
         const value = values[i];
         const timestamp = timestamps === null ? NO_TIMESTAMP : timestamps[i]!;
-        if (timestamp === NO_TIMESTAMP) throw withoutTimestamp();
-        const paneOf = windowStart(timestamp, offsetMs, this.#paneMs);
-        const last = slideMs === this.#paneMs ? paneOf : windowStart(timestamp, offsetMs, slideMs);
-        if (last + sizeMs - 1 <= watermark) {
+        if (!Number.isFinite(timestamp)) throw recordWithoutTimestamp(timestamp);
+        const last = layout.lastWindow(timestamp);
+        if (last + this.#forgetAfterMs <= watermark) {
           this.#late(value, timestamp);
           continue;
         }
+        const pane = layout.paneOf(timestamp, last);
         this.#keyed.setCurrentKey(keyOf(value));
-        if (paneOf !== pane) {
-          pane = paneOf;
-          panes.setNamespace(paneOf);
+        if (pane !== selected) {
+          selected = pane;
+          panes.setNamespace(pane);
         }
-        if (!panes.exists) this.#openPane(paneOf, watermark);
+        if (!panes.exists) this.#openPane(pane, watermark);
         panes.add(value);
+        if (pane <= firedTo && this.#fireLate(pane, last, watermark)) selected = Number.NaN;
       }
     } catch (cause) {
       throw userCodeError(cause, this.#shell.culprit, { recordIndex: i });
@@ -129,22 +120,16 @@ export class PaneWindowOperator implements OneInputOperator, TimerTarget<number>
     this.#shell.flush();
   }
 
-  /** A window ends. */
+  /** The turn of a window: to fire, to be forgotten, or both. */
   onEventTime(timestamp: number, start: number): void {
-    const { slideMs, sizeMs } = this.#params;
+    const fires = timestamp === start + this.#fireAfterMs;
+    const forgets = timestamp === start + this.#forgetAfterMs;
     try {
-      const end = start + sizeMs;
-      const merged = sizeMs === this.#paneMs ? this.#single(start) : this.#mergePanes(start, end);
-      for (let pane = start; pane < Math.min(start + slideMs, end); pane += this.#paneMs) {
-        this.#panes.setNamespace(pane);
-        this.#panes.clear();
-      }
-      if (slideMs < sizeMs) this.#succeed(start);
-      if (merged === undefined) return;
-      const window = new TimeWindow(start, end);
-      this.#shell.out.timestamp = window.maxTimestamp;
-      this.#functions.process(window, [this.#params.aggregate.getResult(merged)]);
-      this.#functions.clear(window);
+      const held = fires ? this.#contents.read(start) : undefined;
+      if (forgets) this.#dropPanes(start);
+      if (!this.#layout.tumbling) this.#succeed(start, timestamp);
+      if (held !== undefined) this.#fire(start, held);
+      if (forgets && this.#functions.clears) this.#functions.clear(this.#windowAt(start));
     } catch (cause) {
       throw userCodeError(cause, this.#shell.culprit, { timer: timestamp });
     }
@@ -164,54 +149,73 @@ export class PaneWindowOperator implements OneInputOperator, TimerTarget<number>
     this.#shell.flush();
   }
 
+  snapshotState(): void {
+    this.#contents.save();
+  }
+
+  #windowAt(start: number): TimeWindow {
+    return new TimeWindow(start, start + this.#layout.sizeMs);
+  }
+
+  #fire(start: number, held: readonly unknown[]): void {
+    const window = this.#windowAt(start);
+    this.#shell.out.timestamp = window.maxTimestamp;
+    this.#functions.process(window, held);
+  }
+
   #late(value: unknown, timestamp: number): void {
     const { lateTag } = this.#params;
     if (lateTag === undefined) this.#lateDropped.inc(1);
     else this.#shell.emitSide(lateTag, value, timestamp);
   }
 
-  /** P1: the first window that contains the pane and has not ended. */
+  /** P1: the pane's first windows that have not fired, and that are not forgotten. */
   #openPane(pane: number, watermark: number): void {
-    const { sizeMs, slideMs, offsetMs } = this.#params;
-    // The first window start above pane + paneMs - sizeMs - 1, on the grid of slides.
-    let start = windowStart(pane + this.#paneMs - sizeMs + slideMs - 1, offsetMs, slideMs);
-    while (start + sizeMs - 1 <= watermark) start += slideMs;
-    this.#timers.registerEventTimeTimer(start, start + sizeMs - 1);
+    this.#setTimer(pane, this.#fireAfterMs, watermark);
+    if (this.#forgetAfterMs !== this.#fireAfterMs)
+      this.#setTimer(pane, this.#forgetAfterMs, watermark);
   }
 
-  /** P1: the next window, if any pane that it shares with the one that fired holds something. */
-  #succeed(start: number): void {
-    const { sizeMs, slideMs } = this.#params;
-    for (let pane = start + slideMs; pane < start + sizeMs; pane += this.#paneMs) {
+  #setTimer(pane: number, afterMs: number, watermark: number): void {
+    const { slideMs } = this.#layout;
+    let start = this.#layout.firstWindow(pane);
+    if (start + afterMs <= watermark)
+      start += (Math.floor((watermark - start - afterMs) / slideMs) + 1) * slideMs;
+    if (start <= pane) this.#timers.registerEventTimeTimer(start, start + afterMs);
+  }
+
+  /** P3, latest window first, as the general operator does. True if anything fired: the namespace has moved then. */
+  #fireLate(pane: number, last: number, watermark: number): boolean {
+    const { slideMs } = this.#layout;
+    const first = this.#layout.firstWindow(pane);
+    let fired = false;
+    for (let start = last; start >= first; start -= slideMs) {
+      if (start + this.#forgetAfterMs <= watermark) break; // the earlier ones too
+      if (start + this.#fireAfterMs > watermark) continue;
+      this.#fire(start, this.#contents.read(start)!); // holds the record that came
+      fired = true;
+    }
+    return fired;
+  }
+
+  /** P2: those that are in no later window. */
+  #dropPanes(start: number): void {
+    const next = start + this.#layout.slideMs;
+    for (let pane = start; pane < next; pane = this.#layout.after(pane)) {
+      this.#panes.setNamespace(pane);
+      this.#panes.clear();
+    }
+  }
+
+  /** P1: the next window, if any pane that it shares with this one holds something. */
+  #succeed(start: number, timestamp: number): void {
+    const { slideMs, sizeMs } = this.#layout;
+    const next = start + slideMs;
+    for (let pane = next; pane < start + sizeMs; pane = this.#layout.after(pane)) {
       this.#panes.setNamespace(pane);
       if (!this.#panes.exists) continue;
-      this.#timers.registerEventTimeTimer(start + slideMs, start + slideMs + sizeMs - 1);
+      this.#timers.registerEventTimeTimer(next, timestamp + slideMs);
       return;
     }
   }
-
-  #single(start: number): unknown {
-    this.#panes.setNamespace(start);
-    return this.#panes.exists ? this.#panes.get() : undefined;
-  }
-
-  /** `merge` may change its first argument, so it starts from a fresh accumulator. */
-  #mergePanes(start: number, end: number): unknown {
-    let merged: unknown;
-    for (let pane = start; pane < end; pane += this.#paneMs) {
-      this.#panes.setNamespace(pane);
-      if (!this.#panes.exists) continue;
-      merged = this.#merge!(
-        merged === undefined ? this.#params.aggregate.createAccumulator() : merged,
-        this.#panes.get(),
-      );
-    }
-    return merged;
-  }
 }
-
-const withoutTimestamp = (): unknown =>
-  invalid(
-    'RECORD_WITHOUT_TIMESTAMP',
-    'a record without an event time reached an event-time window; give the source a WatermarkStrategy with withTimestampAssigner, or call assignTimestampsAndWatermarks before the window',
-  );

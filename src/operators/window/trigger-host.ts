@@ -1,5 +1,10 @@
-/** Runs a trigger for one key and window: its context, states and timers. */
-import { internal, invalid } from '../../base/errors.ts';
+/**
+ * Runs a trigger for one key and window: its context, states and timers.
+ *
+ * Backends keep no timers at +Infinity, where global windows end. Such event-time timers are kept at the last finite moment and handed back
+ * as +Infinity: they fire with the last watermark.
+ */
+import { internal } from '../../base/errors.ts';
 import type {
   InternalTimerService,
   KeyedStateBackend,
@@ -8,6 +13,8 @@ import type {
 import type { DeclaredState, StateDeclaration } from '../functions.ts';
 import type { AnyTrigger, OnMergeContext, TriggerResult } from './trigger.ts';
 import type { Window, WindowKind } from './window.ts';
+
+const LAST_MOMENT = Number.MAX_VALUE;
 
 export interface TriggerHostParams {
   readonly keyed: KeyedStateBackend;
@@ -22,6 +29,7 @@ export class TriggerHost implements OnMergeContext<StateDeclaration> {
   readonly #trigger: AnyTrigger;
   readonly #timers: InternalTimerService<unknown>;
   readonly #states: Readonly<Record<string, Namespaced<unknown>>>;
+  readonly #all: readonly Namespaced<unknown>[];
   readonly state: DeclaredState<StateDeclaration>;
   #namespace: unknown;
   #merged: readonly unknown[] = [];
@@ -39,6 +47,7 @@ export class TriggerHost implements OnMergeContext<StateDeclaration> {
       );
     }
     this.#states = states;
+    this.#all = Object.values(states);
     this.state = states as unknown as DeclaredState<StateDeclaration>; // the backend returned the StateOf each descriptor
   }
 
@@ -62,20 +71,18 @@ export class TriggerHost implements OnMergeContext<StateDeclaration> {
   onTimer(domain: 'event' | 'processing', timestamp: number, window: Window): TriggerResult {
     this.#select(window);
     return domain === 'event'
-      ? this.#trigger.onEventTime(timestamp, window, this)
+      ? this.#trigger.onEventTime(
+          timestamp === LAST_MOMENT ? Number.POSITIVE_INFINITY : timestamp,
+          window,
+          this,
+        )
       : this.#trigger.onProcessingTime(timestamp, window, this);
   }
 
   onMerge(window: Window, merged: readonly Window[]): void {
-    if (this.#trigger.onMerge === undefined) {
-      throw invalid(
-        'TRIGGER_CANNOT_MERGE',
-        'session windows need a trigger that can merge (with onMerge)',
-      );
-    }
     this.#merged = merged.map((old) => this.#params.kind.toNamespace(old));
     this.#select(window);
-    this.#trigger.onMerge(window, this);
+    this.#trigger.onMerge!(window, this); // checked when the operator was made
     for (const old of merged) this.clear(old);
     this.#select(window);
   }
@@ -97,22 +104,22 @@ export class TriggerHost implements OnMergeContext<StateDeclaration> {
 
   registerTimer(domain: 'event' | 'processing', window: Window, timestamp: number): void {
     const namespace = this.#params.kind.toNamespace(window);
-    if (domain === 'event') this.#timers.registerEventTimeTimer(namespace, timestamp);
+    if (domain === 'event') this.#timers.registerEventTimeTimer(namespace, finite(timestamp));
     else this.#timers.registerProcessingTimeTimer(namespace, timestamp);
   }
 
   deleteTimer(domain: 'event' | 'processing', window: Window, timestamp: number): void {
     const namespace = this.#params.kind.toNamespace(window);
-    if (domain === 'event') this.#timers.deleteEventTimeTimer(namespace, timestamp);
+    if (domain === 'event') this.#timers.deleteEventTimeTimer(namespace, finite(timestamp));
     else this.#timers.deleteProcessingTimeTimer(namespace, timestamp);
   }
 
   registerEventTimeTimer(timestamp: number): void {
-    this.#timers.registerEventTimeTimer(this.#namespace, timestamp);
+    this.#timers.registerEventTimeTimer(this.#namespace, finite(timestamp));
   }
 
   deleteEventTimeTimer(timestamp: number): void {
-    this.#timers.deleteEventTimeTimer(this.#namespace, timestamp);
+    this.#timers.deleteEventTimeTimer(this.#namespace, finite(timestamp));
   }
 
   registerProcessingTimeTimer(timestamp: number): void {
@@ -125,6 +132,8 @@ export class TriggerHost implements OnMergeContext<StateDeclaration> {
 
   #select(window: Window): void {
     this.#namespace = this.#params.kind.toNamespace(window);
-    for (const state of Object.values(this.#states)) state.setNamespace(this.#namespace);
+    for (const state of this.#all) state.setNamespace(this.#namespace);
   }
 }
+
+const finite = (timestamp: number): number => Math.min(timestamp, LAST_MOMENT);

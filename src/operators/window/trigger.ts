@@ -4,9 +4,13 @@ import { reducingState, valueState } from '../../state/descriptor.ts';
 import { t } from '../../types/t.ts';
 import { type Duration, durationMs } from '../../base/duration.ts';
 import { invalid } from '../../base/errors.ts';
+import { MAX_WATERMARK } from '../../types/record-batch.ts';
 import type { Window } from './window.ts';
 
 export type TriggerResult = 'continue' | 'fire' | 'purge' | 'fire-and-purge';
+
+export const fires = (result: TriggerResult): boolean =>
+  result === 'fire' || result === 'fire-and-purge';
 
 /** For one key and window. */
 export interface TriggerContext<S> {
@@ -94,6 +98,16 @@ const NEVER: AnyTrigger = {
   clear: () => {},
 };
 
+/** Fires when the watermark reaches the end of time: the default of global windows over bounded input. */
+export const END_OF_STREAM: AnyTrigger = {
+  ...NEVER,
+  onElement(_value, _timestamp, window, context) {
+    context.registerEventTimeTimer(window.maxTimestamp);
+    return 'continue';
+  },
+  onEventTime: (timestamp, window) => (timestamp === window.maxTimestamp ? 'fire' : 'continue'),
+};
+
 const add = (a: number, b: number): number => a + b;
 const COUNT_STATE = { count: reducingState(t.int64(), add) };
 
@@ -120,15 +134,28 @@ export const CountTrigger = {
 
 const NEXT_STATE = { next: reducingState(t.int64(), (a: number, b: number) => Math.min(a, b)) };
 
+function checkedInterval(interval: Duration): number {
+  const intervalMs = durationMs(interval);
+  if (intervalMs <= 0)
+    throw invalid('BAD_TRIGGER', `a trigger's interval is ${intervalMs} ms; it must be positive`);
+  return intervalMs;
+}
+
 /** Fires every `interval` of event time while the window is open, and at its end. */
 export const ContinuousEventTimeTrigger = {
   of(interval: Duration): Trigger<unknown, Window, typeof NEXT_STATE> {
-    const intervalMs = durationMs(interval);
+    const intervalMs = checkedInterval(interval);
     const schedule = (
       after: number,
       window: Window,
       context: TriggerContext<typeof NEXT_STATE>,
     ): void => {
+      // After the last watermark the end of a global window is all that is left to fire for.
+      if (
+        context.currentWatermark === MAX_WATERMARK &&
+        window.maxTimestamp === Number.POSITIVE_INFINITY
+      )
+        return;
       const next = Math.min(
         after - (((after % intervalMs) + intervalMs) % intervalMs) + intervalMs,
         window.maxTimestamp,
@@ -167,27 +194,35 @@ export const ContinuousEventTimeTrigger = {
   },
 };
 
-/** Fires every `interval` of processing time while there are elements. */
+/** Fires every `interval` of processing time while there are elements, and at the end of a window whose end is still to come. */
 export const ContinuousProcessingTimeTrigger = {
   of(interval: Duration): Trigger<unknown, Window, typeof NEXT_STATE> {
-    const intervalMs = durationMs(interval);
-    const schedule = (context: TriggerContext<typeof NEXT_STATE>, next: number): void => {
+    const intervalMs = checkedInterval(interval);
+    const schedule = (
+      after: number,
+      window: Window,
+      context: TriggerContext<typeof NEXT_STATE>,
+    ): void => {
+      const end = window.maxTimestamp;
+      const regular = after + intervalMs;
+      // The end of an event-time window may long have passed by the clock.
+      const next = after < end && end < regular ? end : regular;
       context.state.next.add(next);
       context.registerProcessingTimeTimer(next);
     };
     return {
       state: NEXT_STATE,
-      onElement(_value, _timestamp, _window, context) {
+      onElement(_value, _timestamp, window, context) {
         const now = context.currentProcessingTime;
         if (context.state.next.get() === undefined)
-          schedule(context, now - (now % intervalMs) + intervalMs);
+          schedule(now - (now % intervalMs), window, context);
         return 'continue';
       },
       onEventTime: () => 'continue',
-      onProcessingTime(timestamp, _window, context) {
+      onProcessingTime(timestamp, window, context) {
         if (context.state.next.get() !== timestamp) return 'continue';
         context.state.next.clear();
-        schedule(context, timestamp + intervalMs);
+        schedule(timestamp, window, context);
         return 'fire';
       },
       onMerge(_window, context) {

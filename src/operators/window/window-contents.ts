@@ -78,7 +78,8 @@ export class WindowContents {
   /** The elements for the window function, or the one folded value. */
   evictBefore(window: Window): readonly unknown[] {
     if (this.#folded !== undefined) return [this.#folded.get()];
-    if (this.#evictor === undefined) return this.#list!.get();
+    // A copy: the list grows on if the window stays, and the function may have emitted what it was given.
+    if (this.#evictor === undefined) return this.#list!.get().slice();
     const all = this.#list!.get() as readonly TimestampedValue<unknown>[]; // written by add, with an evictor
     const kept = this.#evictor.evictBefore(all, window);
     if (kept.length !== all.length) this.#list!.update(kept);

@@ -1,5 +1,9 @@
 /** Runs a process-window function: its context and its states. */
-import type { KeyedStateBackend, Namespaced } from '../../state/keyed-state-backend.ts';
+import type {
+  InternalTimerService,
+  KeyedStateBackend,
+  Namespaced,
+} from '../../state/keyed-state-backend.ts';
 import type { DeclaredState, StateDeclaration } from '../functions.ts';
 import { declareStates } from '../keyed-shell.ts';
 import type { OperatorShell } from '../operator-shell.ts';
@@ -19,6 +23,7 @@ export class WindowFunctionHost implements ProcessWindowContext<
   readonly #windowStates: readonly Namespaced<unknown>[];
   readonly windowState: DeclaredState<StateDeclaration>;
   readonly globalState: DeclaredState<StateDeclaration>;
+  readonly #timers: Pick<InternalTimerService<unknown>, 'currentWatermark'>;
   window!: Window;
 
   constructor(params: {
@@ -26,7 +31,9 @@ export class WindowFunctionHost implements ProcessWindowContext<
     kind: WindowKind<Window>;
     window: AnyProcessWindowFunction;
     shell: OperatorShell;
+    timers: Pick<InternalTimerService<unknown>, 'currentWatermark'>;
   }) {
+    this.#timers = params.timers;
     this.#keyed = params.keyed;
     this.#kind = params.kind;
     this.#function = params.window;
@@ -45,7 +52,8 @@ export class WindowFunctionHost implements ProcessWindowContext<
   }
 
   get currentWatermark(): number {
-    return this.#shell.watermark;
+    // The shell's has not yet advanced while this watermark's timers fire.
+    return this.#timers.currentWatermark;
   }
 
   get currentProcessingTime(): number {
@@ -59,6 +67,11 @@ export class WindowFunctionHost implements ProcessWindowContext<
   process(window: Window, elements: readonly unknown[]): void {
     this.#select(window);
     this.#function.process(this.#keyed.currentKey, this, elements, this.#shell.out);
+  }
+
+  /** Whether windows must be told that they are gone. */
+  get clears(): boolean {
+    return this.#function.clear !== undefined;
   }
 
   clear(window: Window): void {

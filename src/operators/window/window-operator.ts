@@ -5,11 +5,13 @@
  * windows (`merging-windows.ts`).
  *
  * Invariants
- *  W1  A window is late when its end plus the allowed lateness is at or below the watermark; its elements go to the late
- *      output, or are dropped and counted.
- *  W2  What a window holds is removed by its cleanup timer, at its end plus lateness, and not before.
+ *  W1  A window is late when its maximum timestamp plus the allowed lateness is at or below the watermark. An element that no window
+ *      takes goes to the late output, or is dropped and counted, if its own timestamp plus lateness is at or below the watermark.
+ *  W2  What a window holds is removed by its cleanup timer, at its maximum timestamp plus lateness, or by a purge; never otherwise.
  *  W3  Results carry the window's maximum timestamp.
+ *  W4  A trigger hears of every timer it has set, whether its window holds anything or not; a window that holds nothing does not fire.
  */
+import { invalid } from '../../base/errors.ts';
 import { NO_TIMESTAMP, type RecordBatch } from '../../types/record-batch.ts';
 import type { Counter, OneInputOperator, OperatorContext } from '../contract.ts';
 import type { TimerTarget } from '../../state/keyed-state-backend.ts';
@@ -21,7 +23,7 @@ import { requireKeyed } from '../keyed-shell.ts';
 import type { AnyWindowAssigner } from './assigner.ts';
 import type { Evictor } from './evictor.ts';
 import { MergingWindows } from './merging-windows.ts';
-import type { AnyTrigger, TriggerResult } from './trigger.ts';
+import { type AnyTrigger, fires, type TriggerResult } from './trigger.ts';
 import { TriggerHost } from './trigger-host.ts';
 import { WindowContents } from './window-contents.ts';
 import type { AnyProcessWindowFunction, WindowContent } from './window-function.ts';
@@ -39,9 +41,25 @@ export interface WindowOperatorParams {
   readonly lateTag?: OutputTag<unknown>;
 }
 
+/** @throws `invalid` TRIGGER_CANNOT_MERGE, MERGING_WINDOW_STATE, AGGREGATE_CANNOT_MERGE */
+export function checkWindow({ assigner, trigger, window, content }: WindowOperatorParams): void {
+  if (assigner.merges !== true) return;
+  const what = `${assigner.description} windows merge`;
+  if (trigger.onMerge === undefined)
+    throw invalid('TRIGGER_CANNOT_MERGE', `${what}; their trigger needs onMerge`);
+  if (Object.keys(window.windowState ?? {}).length > 0) {
+    throw invalid(
+      'MERGING_WINDOW_STATE',
+      `${what}, and per-window state cannot; keep it in globalState, by key`,
+    );
+  }
+  if (content.kind === 'aggregate' && content.aggregate.merge === undefined)
+    throw invalid('AGGREGATE_CANNOT_MERGE', `${what}; their aggregate needs merge`);
+}
+
 export class WindowOperator implements OneInputOperator, TimerTarget<unknown> {
   readonly #params: WindowOperatorParams;
-  readonly #assigner: AnyWindowAssigner;
+  #assigner: AnyWindowAssigner;
   #shell!: OperatorShell;
   #contents!: WindowContents;
   #triggers!: TriggerHost;
@@ -57,6 +75,7 @@ export class WindowOperator implements OneInputOperator, TimerTarget<unknown> {
   open(context: OperatorContext): void {
     const keyed = requireKeyed(context);
     this.#shell = new OperatorShell(context);
+    this.#assigner = this.#params.assigner.forTask?.(context.random) ?? this.#params.assigner;
     const kind = this.#assigner.windows;
     const timers = keyed.getTimerService('window-timers', kind.schema, this);
     this.#contents = new WindowContents(keyed, this.#params);
@@ -72,6 +91,7 @@ export class WindowOperator implements OneInputOperator, TimerTarget<unknown> {
       kind,
       window: this.#params.window,
       shell: this.#shell,
+      timers,
     });
     if (this.#assigner.merges === true) this.#merging = new MergingWindows(keyed);
     this.#lateDropped = context.metrics.counter('numLateRecordsDropped');
@@ -128,7 +148,7 @@ export class WindowOperator implements OneInputOperator, TimerTarget<unknown> {
       this.#registerCleanup(window);
     }
     this.#merging?.save();
-    if (!accepted) this.#late(value, timestamp);
+    if (!accepted && this.#isLateElement(timestamp)) this.#late(value, timestamp);
   }
 
   #merge(assigned: Window): Window {
@@ -152,8 +172,7 @@ export class WindowOperator implements OneInputOperator, TimerTarget<unknown> {
     if (!known) return; // merged away after the timer was set
     try {
       this.#contents.select(this.#stateWindow(window));
-      if (this.#contents.exists)
-        this.#react(window, this.#triggers.onTimer(domain, timestamp, window));
+      this.#react(window, this.#triggers.onTimer(domain, timestamp, window));
       const cleanupDomain = this.#assigner.isEventTime ? 'event' : 'processing';
       if (domain === cleanupDomain && timestamp === this.#cleanupTime(window)) this.#clear(window);
     } catch (cause) {
@@ -164,7 +183,7 @@ export class WindowOperator implements OneInputOperator, TimerTarget<unknown> {
 
   #react(window: Window, result: TriggerResult): void {
     if (result === 'continue') return;
-    if (result !== 'purge' && this.#contents.exists) {
+    if (fires(result) && this.#contents.exists) {
       const elements = this.#contents.evictBefore(window);
       this.#shell.out.timestamp = window.maxTimestamp;
       this.#functions.process(window, elements);
@@ -190,6 +209,14 @@ export class WindowOperator implements OneInputOperator, TimerTarget<unknown> {
     return this.#assigner.isEventTime && this.#cleanupTime(window) <= this.#triggers.watermark;
   }
 
+  /** Records that fall between windows belong to none and are not late for that. */
+  #isLateElement(timestamp: number): boolean {
+    return (
+      this.#assigner.isEventTime &&
+      timestamp + this.#params.allowedLatenessMs <= this.#triggers.watermark
+    );
+  }
+
   /** +Infinity where the sum would be: such a window is never cleaned up. */
   #cleanupTime(window: Window): number {
     return this.#assigner.isEventTime
@@ -198,11 +225,9 @@ export class WindowOperator implements OneInputOperator, TimerTarget<unknown> {
   }
 
   #registerCleanup(window: Window): void {
-    this.#triggers.registerTimer(
-      this.#assigner.isEventTime ? 'event' : 'processing',
-      window,
-      this.#cleanupTime(window),
-    );
+    const time = this.#cleanupTime(window);
+    if (time === Number.POSITIVE_INFINITY) return;
+    this.#triggers.registerTimer(this.#assigner.isEventTime ? 'event' : 'processing', window, time);
   }
 
   #deleteCleanup(window: Window): void {
