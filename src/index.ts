@@ -1,32 +1,47 @@
 /** Millrace: what programs import. */
-import { type Configuration, StreamExecutionEnvironment } from './api/environment.ts';
+import {
+  type Configuration,
+  StreamExecutionEnvironment as Environment,
+} from './api/environment.ts';
 import { embeddedExecutor } from './cli/embedded.ts';
 
 /**
- * The environment of this program. Options are Flink's keys; see docs/reference/configuration.md.
+ * The environment of this program. Options are Flink's keys; see docs/configuration.md.
  * @throws `invalid` CONFIG_INVALID listing every fault
  */
 export function environment(config: Configuration = {}): StreamExecutionEnvironment {
-  return new StreamExecutionEnvironment(embeddedExecutor(), config);
+  return new Environment(embeddedExecutor(), config);
 }
 
-export type { Configuration, StreamExecutionEnvironment } from './api/environment.ts';
-export type { JobResult } from './api/executor.ts';
-export type { DataStream } from './api/data-stream.ts';
-export type { KeyedStream } from './api/keyed-stream.ts';
-export type { WindowAggregate, WindowedStream } from './api/windowed-stream.ts';
-export type { AsyncMapOptions } from './api/data-stream.ts';
+/** Where a program begins. */
+export type StreamExecutionEnvironment = Environment;
+/** Flink's name for `environment`. */
+export const StreamExecutionEnvironment = { getExecutionEnvironment: environment } as const;
+
+// Streams
+export { AsyncDataStream, type AsyncMapOptions } from './api/async-data-stream.ts';
 export { collectSink } from './api/collect-sink.ts';
+export type {
+  BroadcastConnectedStream,
+  BroadcastStream,
+  ConnectedStreams,
+  KeyedBroadcastConnectedStream,
+  KeyedConnectedStreams,
+} from './api/connected-streams.ts';
+export type { DataStream, SingleOutputStreamOperator } from './api/data-stream.ts';
+export type { Configuration } from './api/environment.ts';
+export type { JobResult } from './api/executor.ts';
+export type { BoundedIntervalJoin, IntervalJoin } from './api/interval-join.ts';
+export type { JoinedStreams, WindowedJoin } from './api/joined-streams.ts';
+export type { KeyedStream } from './api/keyed-stream.ts';
+export type { FieldsKey, Key, KeyField, NumericField } from './api/keying.ts';
+export type { DataStreamSink } from './api/operator-handle.ts';
 export { printSink } from './api/print-sink.ts';
+export type { RestartStrategy } from './api/restart-strategy.ts';
+export type { StoredAggregate, WindowAggregate, WindowedStream } from './api/windowed-stream.ts';
+
+// Functions, windows, state
 export type { AsyncRetry } from './operators/async-wait-operator.ts';
-export { isMillraceError, MillraceError, type ErrorKind } from './base/errors.ts';
-export type { Duration } from './base/duration.ts';
-export type { JsonValue } from './base/json.ts';
-export { collectionSource, rangeSource } from './connector/collection-source.ts';
-export type * from './connector/sink.ts';
-export type * from './connector/source.ts';
-export { WatermarkStrategy } from './connector/watermark-strategies.ts';
-export type { WatermarkGenerator } from './connector/watermark-strategy.ts';
 export type * from './operators/functions.ts';
 export { type OutputTag, outputTag } from './operators/output-tag.ts';
 export {
@@ -44,6 +59,7 @@ export {
   DeltaEvictor,
   type Evictor,
   TimeEvictor,
+  type TimestampedValue,
 } from './operators/window/evictor.ts';
 export {
   ContinuousEventTimeTrigger,
@@ -52,6 +68,7 @@ export {
   DeltaTrigger,
   EventTimeTrigger,
   NeverTrigger,
+  type OnMergeContext,
   ProcessingTimeTrigger,
   PurgingTrigger,
   type Trigger,
@@ -65,14 +82,47 @@ export type {
 } from './operators/window/window-function.ts';
 export { GlobalWindow, TimeWindow, type Window } from './operators/window/window.ts';
 export {
-  aggregatingState,
   type AggregateFunction,
+  type AggregatingState,
+  aggregatingState,
+  type ListState,
   listState,
+  type MapState,
   mapState,
+  type ReducingState,
   reducingState,
+  type StateDescriptor,
+  type StateOf,
   type StateTtl,
+  type ValueState,
   valueState,
 } from './state/descriptor.ts';
+export type { BroadcastState, ReadOnlyBroadcastState } from './state/operator-state.ts';
+
+// Sources, sinks, event time
+export {
+  collectionSource,
+  rangeSource,
+  type RangeSourceOptions,
+} from './connector/collection-source.ts';
+export { generatorSource, type GeneratorSourceOptions } from './connector/generator-source.ts';
+export type * from './connector/sink.ts';
+export type * from './connector/source.ts';
+export {
+  WatermarkStrategy,
+  type WatermarkStrategyBuilder,
+} from './connector/watermark-strategies.ts';
+export type { WatermarkAlignment, WatermarkGenerator } from './connector/watermark-strategy.ts';
+
+// Types, values, errors
+export type { Duration } from './base/duration.ts';
+export {
+  type ErrorDetails,
+  type ErrorKind,
+  isMillraceError,
+  MillraceError,
+} from './base/errors.ts';
+export type { JsonValue } from './base/json.ts';
 export { MAX_WATERMARK, NO_TIMESTAMP, type RecordBatch } from './types/record-batch.ts';
 export type { Infer, Schema } from './types/schema.ts';
 export type { StandardSchema } from './types/standard-schema.ts';

@@ -18,9 +18,10 @@ import type {
 import { KeyedCoProcessOperator } from '../operators/keyed-co-process-operator.ts';
 import { schemaToJson } from '../types/schema-json.ts';
 import type { Schema } from '../types/schema.ts';
-import { DataStream } from './data-stream.ts';
-import type { GraphBuilder, InputDraft } from './graph-builder.ts';
-import type { KeyedStream } from './keyed-stream.ts';
+import { type DataStream, SingleOutputStreamOperator } from './data-stream.ts';
+import type { GraphBuilder, InputDraft, NodeSpec } from './graph-builder.ts';
+import { KeyedStream } from './keyed-stream.ts';
+import { type Key, keyBySelector } from './keying.ts';
 
 interface TwoInputSpec<O> {
   readonly type: string;
@@ -29,9 +30,14 @@ interface TwoInputSpec<O> {
   readonly schema: Schema<O> | undefined;
   readonly keySchema?: Schema<unknown>;
   readonly keySelectors?: readonly KeySelector[];
+  readonly description?: NodeSpec['description'];
+  readonly eventTime?: NodeSpec['eventTime'];
 }
 
-export function addTwoInput<O>(builder: GraphBuilder, spec: TwoInputSpec<O>): DataStream<O> {
+export function addTwoInput<O>(
+  builder: GraphBuilder,
+  spec: TwoInputSpec<O>,
+): SingleOutputStreamOperator<O> {
   const node = builder.add({
     kind: 'two-input',
     type: spec.type,
@@ -42,8 +48,10 @@ export function addTwoInput<O>(builder: GraphBuilder, spec: TwoInputSpec<O>): Da
     },
     inputs: spec.inputs,
     schema: spec.schema,
+    description: spec.description,
+    eventTime: spec.eventTime,
   });
-  return new DataStream(builder, node);
+  return new SingleOutputStreamOperator(builder, node);
 }
 
 /** @throws `invalid` KEY_SCHEMAS_DIFFER: the two sides would meet under different keys. */
@@ -71,7 +79,11 @@ export class ConnectedStreams<A, B> {
   }
 
   /** One result for each record of either side. */
-  map<O>(first: (value: A) => O, second: (value: B) => O, schema?: Schema<O>): DataStream<O> {
+  map<O>(
+    first: (value: A) => O,
+    second: (value: B) => O,
+    schema?: Schema<O>,
+  ): SingleOutputStreamOperator<O> {
     return this.process(
       {
         processElement1: (value, _context, out) => out.collect(first(value)),
@@ -81,7 +93,29 @@ export class ConnectedStreams<A, B> {
     );
   }
 
-  process<O>(process: CoProcessFunction<A, B, O>, schema?: Schema<O>): DataStream<O> {
+  /** Any number of results for each record of either side. */
+  flatMap<O>(
+    first: (value: A) => Iterable<O>,
+    second: (value: B) => Iterable<O>,
+    schema?: Schema<O>,
+  ): SingleOutputStreamOperator<O> {
+    return this.process(
+      {
+        processElement1(value, _context, out) {
+          for (const result of first(value)) out.collect(result);
+        },
+        processElement2(value, _context, out) {
+          for (const result of second(value)) out.collect(result);
+        },
+      },
+      schema,
+    );
+  }
+
+  process<O>(
+    process: CoProcessFunction<A, B, O>,
+    schema?: Schema<O>,
+  ): SingleOutputStreamOperator<O> {
     const user = process as unknown as CoProcessFunction<unknown, unknown, unknown>; // the graph feeds it A and B
     return addTwoInput(this.#first.graph, {
       type: 'co-process',
@@ -91,14 +125,24 @@ export class ConnectedStreams<A, B> {
     });
   }
 
+  /** Keys both sides by keys of one type. */
+  keyBy<K extends Key>(
+    first: (value: A) => K,
+    second: (value: B) => K,
+  ): KeyedConnectedStreams<A, B, K>;
+  keyBy<K>(
+    first: (value: A) => NoInfer<K>,
+    second: (value: B) => NoInfer<K>,
+    schema: Schema<K>,
+  ): KeyedConnectedStreams<A, B, K>;
   keyBy<K>(
     first: (value: A) => K,
     second: (value: B) => K,
     schema?: Schema<K>,
   ): KeyedConnectedStreams<A, B, K> {
     return new KeyedConnectedStreams(
-      this.#first.keyBy(first, schema),
-      this.#second.keyBy(second, schema),
+      new KeyedStream<A, K>(this.#first, keyBySelector(first, schema)),
+      new KeyedStream<B, K>(this.#second, keyBySelector(second, schema)),
     );
   }
 }
@@ -116,7 +160,7 @@ export class KeyedConnectedStreams<A, B, K> {
   process<O, const S extends StateDeclaration = Record<never, never>>(
     process: KeyedCoProcessFunction<K, A, B, O, S>,
     schema?: Schema<O>,
-  ): DataStream<O> {
+  ): SingleOutputStreamOperator<O> {
     const user = process as unknown as KeyedCoProcessFunction<
       unknown,
       unknown,
@@ -128,6 +172,7 @@ export class KeyedConnectedStreams<A, B, K> {
     return addTwoInput(this.#first.stream.graph, {
       type: 'keyed-co-process',
       create: () => new KeyedCoProcessOperator(user, keys),
+      description: { key: this.#first.label, state: Object.keys(process.state ?? {}) },
       inputs: [...this.#first.inputs(1), ...this.#second.inputs(2)],
       schema,
       keySchema: sameKeySchema(this.#first, this.#second),
@@ -171,7 +216,7 @@ export class BroadcastConnectedStream<T, B, BK, BV> {
   process<O>(
     process: BroadcastProcessFunction<T, B, O, BK, BV>,
     schema?: Schema<O>,
-  ): DataStream<O> {
+  ): SingleOutputStreamOperator<O> {
     const user = process as unknown as BroadcastProcessFunction<
       unknown,
       unknown,
@@ -183,6 +228,7 @@ export class BroadcastConnectedStream<T, B, BK, BV> {
     return addTwoInput(this.#stream.graph, {
       type: 'broadcast-process',
       create: () => new BroadcastProcessOperator(user, erased),
+      description: { broadcast: erased.name },
       inputs: [...this.#stream.inputs(1), ...this.#broadcast.inputs()],
       schema,
     });
@@ -201,7 +247,7 @@ export class KeyedBroadcastConnectedStream<T, K, B, BK, BV> {
   process<O, const S extends StateDeclaration = Record<never, never>>(
     process: KeyedBroadcastProcessFunction<K, T, B, O, BK, BV, S>,
     schema?: Schema<O>,
-  ): DataStream<O> {
+  ): SingleOutputStreamOperator<O> {
     // The graph feeds it T by K, and B.
     const user = process as unknown as KeyedBroadcastProcessFunction<
       unknown,
@@ -217,6 +263,11 @@ export class KeyedBroadcastConnectedStream<T, K, B, BK, BV> {
     return addTwoInput(this.#stream.stream.graph, {
       type: 'keyed-broadcast-process',
       create: () => new KeyedBroadcastProcessOperator(user, erased, keyOf),
+      description: {
+        key: this.#stream.label,
+        broadcast: erased.name,
+        state: Object.keys(process.state ?? {}),
+      },
       inputs: [...this.#stream.inputs(1), ...this.#broadcast.inputs()],
       schema,
       keySchema: this.#stream.keySchema,

@@ -10,9 +10,10 @@ import { explainJson, explainText } from '../graph/explain.ts';
 import type { Program } from '../graph/program.ts';
 import type { Schema } from '../types/schema.ts';
 import { t } from '../types/t.ts';
-import { DataStream } from './data-stream.ts';
+import { SingleOutputStreamOperator } from './data-stream.ts';
 import type { Executor, JobResult } from './executor.ts';
 import { checkParallelism, GraphBuilder } from './graph-builder.ts';
+import { type RestartStrategy, restartOptions } from './restart-strategy.ts';
 
 /** Options by Flink's keys, such as `{ 'parallelism.default': 4, 'execution.checkpointing.interval': '10 s' }`. */
 export type Configuration = Readonly<Record<string, JsonValue>>;
@@ -20,7 +21,8 @@ export type Configuration = Readonly<Record<string, JsonValue>>;
 export class StreamExecutionEnvironment {
   readonly #executor: Executor;
   readonly #config: Record<string, JsonValue>;
-  #builder = new GraphBuilder();
+  #builder = new GraphBuilder(this);
+  #chaining = true;
 
   constructor(executor: Executor, config: Configuration = {}) {
     this.#executor = executor;
@@ -29,7 +31,11 @@ export class StreamExecutionEnvironment {
   }
 
   /** Reads a source. The strategy gives records event time and splits their watermarks. */
-  fromSource<T>(source: Source<T>, strategy: WatermarkStrategy<T>, name = 'source'): DataStream<T> {
+  fromSource<T>(
+    source: Source<T>,
+    strategy: WatermarkStrategy<T>,
+    name = 'source',
+  ): SingleOutputStreamOperator<T> {
     const node = this.#builder.add({
       kind: 'source',
       type: 'source',
@@ -38,21 +44,24 @@ export class StreamExecutionEnvironment {
       inputs: [],
       schema: source.schema,
       description: { boundedness: source.boundedness },
+      ...(strategy.createGenerator === undefined ? {} : { eventTime: 'assigns' }),
+      ...(source.replayable === false ? { delivery: 'at-most-once' } : {}),
     });
-    return new DataStream<T>(this.#builder, node);
+    return new SingleOutputStreamOperator<T>(this.#builder, node);
   }
 
   /** The given values, in order, in one subtask. */
-  fromElements<T>(...values: readonly T[]): DataStream<T> {
+  fromElements<T>(...values: readonly T[]): SingleOutputStreamOperator<T> {
     return this.fromCollection(values);
   }
 
-  fromCollection<T>(values: readonly T[], schema?: Schema<T>): DataStream<T> {
+  /** The values of an array, in order, in one subtask. */
+  fromCollection<T>(values: readonly T[], schema?: Schema<T>): SingleOutputStreamOperator<T> {
     return this.fromSource(collectionSource(values, schema), {}, 'collection').setParallelism(1);
   }
 
   /** The integers `from` to `to`, both included, in as many splits as there are subtasks. */
-  fromSequence(from: number, to: number): DataStream<number> {
+  fromSequence(from: number, to: number): SingleOutputStreamOperator<number> {
     const splits = Number(this.#settled()['parallelism.default']);
     return this.fromSource(
       rangeSource({
@@ -85,19 +94,31 @@ export class StreamExecutionEnvironment {
     return this;
   }
 
+  /** What happens after a failure. Default: exponential-delay with checkpoints, none without. */
+  setRestartStrategy(strategy: RestartStrategy): this {
+    Object.assign(this.#config, restartOptions(strategy));
+    return this;
+  }
+
+  /** Every operator runs in a task of its own. */
+  disableOperatorChaining(): this {
+    this.#chaining = false;
+    return this;
+  }
+
   /** Sets one option by its key. */
   configure(key: string, value: JsonValue): this {
     this.#config[key] = value;
     return this;
   }
 
-  /** The plan as text, or as data with `'json'`. Runs nothing. */
+  /** The plan as text, or as data with `'json'`: operators, partitioning, schemas, what is promised, warnings. Runs nothing. */
   explain(format: 'text'): string;
   explain(format: 'json'): JsonValue;
   explain(): string;
   explain(format: 'text' | 'json' = 'text'): JsonValue {
-    const graph = buildJobGraph(this.toProgram('job').graph);
-    return format === 'text' ? explainText(graph) : explainJson(graph);
+    const program = this.toProgram('job');
+    return format === 'text' ? explainText(program) : explainJson(program);
   }
 
   /**
@@ -106,7 +127,8 @@ export class StreamExecutionEnvironment {
    */
   async execute(name: string): Promise<JobResult> {
     const program = this.toProgram(name);
-    this.#builder = new GraphBuilder();
+    this.#builder.closeAs(name);
+    this.#builder = new GraphBuilder(this);
     return this.#executor.execute(program);
   }
 
@@ -120,6 +142,7 @@ export class StreamExecutionEnvironment {
       {
         parallelism: Number(config['parallelism.default']),
         maxParallelism: Number(config['pipeline.max-parallelism']),
+        chaining: this.#chaining,
       },
       config,
     );

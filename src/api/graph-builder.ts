@@ -3,6 +3,7 @@ import { invalid } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
 import type {
   ChainingStrategy,
+  Delivery,
   LogicalEdge,
   LogicalGraph,
   LogicalNode,
@@ -30,6 +31,8 @@ export interface NodeDraft {
   readonly inputs: InputDraft[];
   readonly description: Readonly<Record<string, JsonValue>>;
   readonly sideOutputs: Map<string, Schema<unknown> | undefined>;
+  readonly eventTime: LogicalNode['eventTime'];
+  readonly delivery: Delivery | undefined;
   name: string;
   uid: string | undefined;
   /** Undefined takes the environment's default. */
@@ -53,21 +56,47 @@ export interface InputDraft {
 }
 
 export type NodeSpec = Pick<NodeDraft, 'kind' | 'type' | 'code'> &
-  Partial<Pick<NodeDraft, 'name' | 'parallelism' | 'schema' | 'description'>> & {
+  Partial<Pick<NodeDraft, 'name' | 'parallelism' | 'schema' | 'eventTime' | 'delivery'>> & {
     readonly inputs: readonly InputDraft[];
+    readonly description?: NodeDraft['description'] | undefined;
   };
+
+/** What streams may ask of the environment they belong to. */
+export interface JobRunner {
+  execute(name: string): Promise<unknown>;
+  toProgram(name: string): Program;
+}
 
 export interface GraphDefaults {
   readonly parallelism: number;
   readonly maxParallelism: number;
+  /** False: every operator is a task of its own. */
+  readonly chaining: boolean;
 }
 
 const GENERIC = t.generic();
 
 export class GraphBuilder {
   readonly #nodes: NodeDraft[] = [];
+  readonly runner: JobRunner;
+  #executedAs: string | undefined;
+
+  constructor(runner: JobRunner) {
+    this.runner = runner;
+  }
 
   add(spec: NodeSpec): NodeDraft {
+    const name = spec.name ?? spec.type;
+    if (this.#executedAs !== undefined)
+      throw invalid(
+        'JOB_ALREADY_EXECUTED',
+        `"${name}" reads a stream of job "${this.#executedAs}", which has been executed; build it before execute, or begin again with env.fromSource`,
+      );
+    if (!spec.inputs.every(({ source }) => this.#nodes.includes(source)))
+      throw invalid(
+        'FOREIGN_STREAM',
+        `"${name}" reads a stream of another environment, or of a job that has been executed; all streams of a job come from one environment`,
+      );
     const node: NodeDraft = {
       kind: spec.kind,
       type: spec.type,
@@ -75,7 +104,9 @@ export class GraphBuilder {
       inputs: [...spec.inputs],
       description: spec.description ?? {},
       sideOutputs: new Map(),
-      name: spec.name ?? spec.type,
+      eventTime: spec.eventTime,
+      delivery: spec.delivery,
+      name,
       uid: undefined,
       parallelism: spec.parallelism,
       maxParallelism: undefined,
@@ -85,6 +116,11 @@ export class GraphBuilder {
     };
     this.#nodes.push(node);
     return node;
+  }
+
+  /** Nothing is added after this. */
+  closeAs(name: string): void {
+    this.#executedAs = name;
   }
 
   get isEmpty(): boolean {
@@ -195,16 +231,30 @@ function toLogical(
     type: node.type,
     parallelism: node.parallelism ?? defaults.parallelism,
     maxParallelism: node.maxParallelism ?? defaults.maxParallelism,
-    chaining: node.chaining,
+    chaining: defaults.chaining ? node.chaining : 'never',
     slotSharingGroup,
     outputSchema: json(node.schema),
     sideOutputs: Object.fromEntries(
       [...node.sideOutputs].map(([tag, schema]) => [tag, json(schema)]),
     ),
     description: node.description,
+    ...(node.eventTime === undefined ? {} : { eventTime: node.eventTime }),
+    ...(node.delivery === undefined ? {} : { delivery: node.delivery }),
     ...(node.uid === undefined ? {} : { uid: node.uid }),
     ...(node.code.keySchema === undefined ? {} : { keySchema: schemaToJson(node.code.keySchema) }),
   };
+}
+
+/** @throws `invalid` SIDE_OUTPUT_TYPES_DIFFER: one id stands for records of one type. */
+export function addSideOutput(node: NodeDraft, { id, schema }: OutputTag<unknown>): void {
+  const json = (of: Schema<unknown> | undefined): string =>
+    of === undefined ? 'generic' : JSON.stringify(schemaToJson(of));
+  if (node.sideOutputs.has(id) && json(node.sideOutputs.get(id)) !== json(schema))
+    throw invalid(
+      'SIDE_OUTPUT_TYPES_DIFFER',
+      `the side output "${id}" of "${node.name}" is read with two schemas; use one tag for it`,
+    );
+  node.sideOutputs.set(id, schema);
 }
 
 export function checkParallelism(parallelism: number): number {

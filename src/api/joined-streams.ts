@@ -1,17 +1,15 @@
-/** Joins: by window, and by an interval of event time. */
-import { type Duration, durationMs } from '../base/duration.ts';
+/** Window joins: what two streams have for one key and window. */
+import type { Duration } from '../base/duration.ts';
 import { invalid } from '../base/errors.ts';
-import type { Collector, ProcessJoinFunction } from '../operators/functions.ts';
-import { IntervalJoinOperator } from '../operators/interval-join-operator.ts';
-import type { OutputTag } from '../operators/output-tag.ts';
+import type { Collector } from '../operators/functions.ts';
 import type { WindowAssigner } from '../operators/window/assigner.ts';
 import type { Trigger } from '../operators/window/trigger.ts';
 import type { TimeWindow, Window } from '../operators/window/window.ts';
 import type { Schema } from '../types/schema.ts';
 import { t } from '../types/t.ts';
-import { addTwoInput, sameKeySchema } from './connected-streams.ts';
-import type { DataStream } from './data-stream.ts';
-import type { KeyedStream } from './keyed-stream.ts';
+import type { DataStream, SingleOutputStreamOperator } from './data-stream.ts';
+import { KeyedStream } from './keyed-stream.ts';
+import { type Key, keyBySelector } from './keying.ts';
 
 /** A record of either side, while both are in one window. */
 interface Tagged {
@@ -22,8 +20,9 @@ interface Tagged {
 interface Sides<A, B, K> {
   readonly left: DataStream<A>;
   readonly right: DataStream<B>;
-  readonly leftKey?: (value: A) => K;
-  readonly rightKey?: (value: B) => K;
+  // Methods, so that streams of a type are streams of its supertypes.
+  leftKey?(value: A): K;
+  rightKey?(value: B): K;
   readonly keySchema?: Schema<K>;
 }
 
@@ -35,6 +34,8 @@ export class JoinedStreams<A, B, K = unknown> {
     this.#sides = sides;
   }
 
+  where<NK extends Key>(leftKey: (value: A) => NK): JoinedStreams<A, B, NK>;
+  where<NK>(leftKey: (value: A) => NoInfer<NK>, keySchema: Schema<NK>): JoinedStreams<A, B, NK>;
   where<NK>(leftKey: (value: A) => NK, keySchema?: Schema<NK>): JoinedStreams<A, B, NK> {
     const { left, right } = this.#sides;
     return new JoinedStreams<A, B, NK>({
@@ -73,7 +74,7 @@ export class JoinedStreams<A, B, K = unknown> {
       .name('right');
     const keyOf = ({ left: a, right: b }: Tagged): K =>
       a === undefined ? rightKey(b as B) : leftKey(a as A); // tagged above
-    return lefts.union(rights).keyBy(keyOf, keySchema);
+    return new KeyedStream<Tagged, K>(lefts.union(rights), keyBySelector(keyOf, keySchema));
   }
 }
 
@@ -99,7 +100,7 @@ export class WindowedJoin<A, B, K> {
   }
 
   /** One result for each pair of records of a key that share a window (inner join). */
-  apply<O>(join: (left: A, right: B) => O, schema?: Schema<O>): DataStream<O> {
+  apply<O>(join: (left: A, right: B) => O, schema?: Schema<O>): SingleOutputStreamOperator<O> {
     return this.coGroup((lefts, rights, out) => {
       for (const left of lefts) for (const right of rights) out.collect(join(left, right));
     }, schema).name('window-join');
@@ -109,7 +110,7 @@ export class WindowedJoin<A, B, K> {
   coGroup<O>(
     coGroup: (lefts: readonly A[], rights: readonly B[], out: Collector<O>) => void,
     schema?: Schema<O>,
-  ): DataStream<O> {
+  ): SingleOutputStreamOperator<O> {
     const windowed = this.#keyed.window(this.#assigner).allowedLateness(this.#lateness);
     if (this.#trigger !== undefined) windowed.trigger(this.#trigger);
     return windowed
@@ -128,82 +129,5 @@ export class WindowedJoin<A, B, K> {
         schema,
       )
       .name('co-group');
-  }
-}
-
-/** `a.intervalJoin(b)`, waiting for its bounds. */
-export class IntervalJoin<A, B, K> {
-  readonly #left: KeyedStream<A, K>;
-  readonly #right: KeyedStream<B, K>;
-
-  constructor(left: KeyedStream<A, K>, right: KeyedStream<B, K>) {
-    this.#left = left;
-    this.#right = right;
-  }
-
-  /** right.ts in [left.ts + lower, left.ts + upper]. */
-  between(lower: Duration, upper: Duration): BoundedIntervalJoin<A, B, K> {
-    return new BoundedIntervalJoin(this.#left, this.#right, {
-      lowerMs: durationMs(lower),
-      upperMs: durationMs(upper),
-    });
-  }
-}
-
-interface IntervalBounds {
-  readonly lowerMs: number;
-  readonly upperMs: number;
-}
-
-export class BoundedIntervalJoin<A, B, K> {
-  readonly #left: KeyedStream<A, K>;
-  readonly #right: KeyedStream<B, K>;
-  #bounds: IntervalBounds;
-  #late: { readonly lateLeft?: OutputTag<unknown>; readonly lateRight?: OutputTag<unknown> } = {};
-
-  constructor(left: KeyedStream<A, K>, right: KeyedStream<B, K>, bounds: IntervalBounds) {
-    this.#left = left;
-    this.#right = right;
-    this.#bounds = bounds;
-  }
-
-  lowerBoundExclusive(): this {
-    this.#bounds = { ...this.#bounds, lowerMs: this.#bounds.lowerMs + 1 };
-    return this;
-  }
-
-  upperBoundExclusive(): this {
-    this.#bounds = { ...this.#bounds, upperMs: this.#bounds.upperMs - 1 };
-    return this;
-  }
-
-  sideOutputLeftLateData(tag: OutputTag<A>): this {
-    this.#late = { ...this.#late, lateLeft: tag as OutputTag<unknown> };
-    return this;
-  }
-
-  sideOutputRightLateData(tag: OutputTag<B>): this {
-    this.#late = { ...this.#late, lateRight: tag as OutputTag<unknown> };
-    return this;
-  }
-
-  process<O>(join: ProcessJoinFunction<A, B, O>, schema?: Schema<O>): DataStream<O> {
-    const params = {
-      ...this.#bounds,
-      ...this.#late,
-      leftSchema: this.#left.schema ?? t.generic(),
-      rightSchema: this.#right.schema ?? t.generic(),
-      leftKey: this.#left.keyOf,
-      rightKey: this.#right.keyOf,
-      join: join as unknown as ProcessJoinFunction<unknown, unknown, unknown>, // the graph feeds it A and B
-    };
-    return addTwoInput(this.#left.stream.graph, {
-      type: 'interval-join',
-      create: () => new IntervalJoinOperator(params),
-      inputs: [...this.#left.inputs(1), ...this.#right.inputs(2)],
-      schema,
-      keySchema: sameKeySchema(this.#left, this.#right),
-      keySelectors: [this.#left.keyOf, this.#right.keyOf],
-    });
   }
 }

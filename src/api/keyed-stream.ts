@@ -1,4 +1,5 @@
 /** A stream partitioned by key: where state and timers are. */
+import type { JsonValue } from '../base/json.ts';
 import type { KeySelector } from '../graph/program.ts';
 import type { OneInputOperator } from '../operators/contract.ts';
 import type {
@@ -8,9 +9,15 @@ import type {
 } from '../operators/functions.ts';
 import { KeyedProcessOperator } from '../operators/keyed-process-operator.ts';
 import type { AnyKeySelector } from '../operators/keyed-shell.ts';
-import type { AnyWindowAssigner, WindowAssigner } from '../operators/window/assigner.ts';
-import type { Window } from '../operators/window/window.ts';
-import { reducingState } from '../state/descriptor.ts';
+import {
+  type AnyWindowAssigner,
+  GlobalWindows,
+  type WindowAssigner,
+} from '../operators/window/assigner.ts';
+import { CountEvictor } from '../operators/window/evictor.ts';
+import { CountTrigger, PurgingTrigger } from '../operators/window/trigger.ts';
+import type { GlobalWindow, Window } from '../operators/window/window.ts';
+import { type AggregateFunction, aggregatingState, reducingState } from '../state/descriptor.ts';
 import type { Schema } from '../types/schema.ts';
 import { t } from '../types/t.ts';
 import {
@@ -18,20 +25,13 @@ import {
   KeyedBroadcastConnectedStream,
   KeyedConnectedStreams,
 } from './connected-streams.ts';
-import { DataStream } from './data-stream.ts';
-import type { InputDraft } from './graph-builder.ts';
-import { IntervalJoin } from './joined-streams.ts';
+import { SingleOutputStreamOperator } from './data-stream.ts';
+import type { InputDraft, NodeDraft } from './graph-builder.ts';
+import { IntervalJoin } from './interval-join.ts';
+import type { Keying, NumericField } from './keying.ts';
+import { largest, largestBy, smallest, smallestBy, summing } from './rolling.ts';
 import type { Stream } from './stream.ts';
-import { WindowedStream } from './windowed-stream.ts';
-
-export interface Keying<T> {
-  readonly keyOf: (value: T) => unknown;
-  readonly keySchema: Schema<unknown>;
-  /** For `explain`. */
-  readonly label: string;
-  /** Of the operators on this stream; undefined for the default. */
-  readonly parallelism?: number;
-}
+import { type StoredAggregate, WindowedStream } from './windowed-stream.ts';
 
 export class KeyedStream<T, K> {
   readonly #stream: Stream<T>;
@@ -42,11 +42,14 @@ export class KeyedStream<T, K> {
     this.#keying = keying;
   }
 
-  /** Per-key state and timers. States are declared in the function; `context.state.count.value += 1` works on the current key's. */
+  /**
+   * Per-key state and timers. States are declared in the function; `state.count.value += 1` works on the current key's. The schema types
+   * what it collects; without one, say it on the collector: `processElement(value, context, out: Collector<string>)`.
+   */
   process<O, const S extends StateDeclaration = Record<never, never>>(
     process: KeyedProcessFunction<K, T, O, S>,
     schema?: Schema<O>,
-  ): DataStream<O> {
+  ): SingleOutputStreamOperator<O> {
     const user = process as unknown as KeyedProcessFunction<
       unknown,
       unknown,
@@ -60,8 +63,8 @@ export class KeyedStream<T, K> {
   }
 
   /** Emits, for each record, the fold of all records of its key so far. */
-  reduce(reduce: ReduceFunction<T>): DataStream<T> {
-    const schema = this.#stream.schema ?? t.generic<T>();
+  reduce(reduce: ReduceFunction<T>): SingleOutputStreamOperator<T> {
+    const schema = this.schema ?? t.generic<T>();
     return this.process(
       {
         state: { reduced: reducingState(schema, reduce) },
@@ -70,31 +73,60 @@ export class KeyedStream<T, K> {
           out.collect(state.reduced.get()!);
         },
       },
-      this.#stream.schema,
+      this.schema,
     ).name('reduce');
   }
 
-  /** The running sum of a numeric field; the other fields are those of the newest record. */
-  sum<F extends NumericField<T>>(field: F): DataStream<T> {
-    return this.reduce((a, b) => ({
-      ...b,
-      [field]: (a[field] as number) + (b[field] as number),
-    })).name('sum'); // NumericField admits numbers only
+  /** Emits, for each record, the aggregate of all records of its key so far. */
+  aggregate<Acc, R>(
+    aggregate: AggregateFunction<T, Acc, R> & StoredAggregate<Acc, R>,
+  ): SingleOutputStreamOperator<R> {
+    const accumulator = aggregate.accumulatorSchema ?? t.generic<Acc>();
+    return this.process<R, { aggregated: ReturnType<typeof aggregatingState<T, Acc, R>> }>(
+      {
+        state: { aggregated: aggregatingState(accumulator, aggregate) },
+        processElement(value, { state }, out) {
+          state.aggregated.add(value);
+          out.collect(state.aggregated.get()!);
+        },
+      },
+      aggregate.resultSchema,
+    ).name('aggregate');
+  }
+
+  /** The running sum of a numeric field; the other fields are those of the key's first record. */
+  sum<F extends NumericField<T>>(field: F): SingleOutputStreamOperator<T> {
+    return this.reduce(summing<T>(field)).name('sum');
+  }
+
+  /** The smallest value of a field so far; the other fields are those of the key's first record. */
+  min<F extends keyof T & string>(field: F): SingleOutputStreamOperator<T> {
+    return this.reduce(smallest<T>(field)).name('min');
+  }
+
+  max<F extends keyof T & string>(field: F): SingleOutputStreamOperator<T> {
+    return this.reduce(largest<T>(field)).name('max');
   }
 
   /** The record with the smallest value of a field so far; the first of equals. */
-  minBy<F extends keyof T>(field: F): DataStream<T> {
-    return this.reduce((a, b) => (b[field] < a[field] ? b : a)).name('minBy');
+  minBy<F extends keyof T & string>(field: F): SingleOutputStreamOperator<T> {
+    return this.reduce(smallestBy<T>(field)).name('minBy');
   }
 
-  maxBy<F extends keyof T>(field: F): DataStream<T> {
-    return this.reduce((a, b) => (b[field] > a[field] ? b : a)).name('maxBy');
+  maxBy<F extends keyof T & string>(field: F): SingleOutputStreamOperator<T> {
+    return this.reduce(largestBy<T>(field)).name('maxBy');
   }
 
-  window<W extends Window>(
-    assigner: WindowAssigner<T, W> | WindowAssigner<unknown, W>,
-  ): WindowedStream<T, K, W> {
+  window<W extends Window>(assigner: WindowAssigner<T, W>): WindowedStream<T, K, W> {
     return new WindowedStream<T, K, W>(this, assigner as AnyWindowAssigner);
+  }
+
+  /** Windows of `size` records of a key; with `slide`, one every so many records that holds the last `size`. */
+  countWindow(size: number, slide?: number): WindowedStream<T, K, GlobalWindow> {
+    const windowed = this.window(GlobalWindows.create());
+    return slide === undefined
+      ? windowed.trigger(PurgingTrigger.of(CountTrigger.of(size)))
+      : windowed.trigger(CountTrigger.of(slide)).evictor(CountEvictor.of(size));
   }
 
   /** Two streams keyed alike, for one function with shared state; or this one with a broadcast stream. */
@@ -131,6 +163,11 @@ export class KeyedStream<T, K> {
     return this.#stream;
   }
 
+  /** @internal For `explain`. */
+  get label(): string {
+    return this.#keying.label;
+  }
+
   /** @internal */
   inputs(input: 1 | 2 = 1): readonly InputDraft[] {
     const keySelector = this.#keying.keyOf as KeySelector;
@@ -149,11 +186,13 @@ export class KeyedStream<T, K> {
     {
       schema,
       description,
+      eventTime,
     }: {
       schema: Schema<O> | undefined;
-      description: Readonly<Record<string, string | readonly string[] | number>>;
+      description: Readonly<Record<string, JsonValue>>;
+      eventTime?: NodeDraft['eventTime'];
     },
-  ): DataStream<O> {
+  ): SingleOutputStreamOperator<O> {
     const { keySchema, label, parallelism, keyOf } = this.#keying;
     const node = this.#stream.graph.add({
       kind: 'one-input',
@@ -167,9 +206,8 @@ export class KeyedStream<T, K> {
       schema,
       description: { key: label, ...description },
       parallelism,
+      eventTime,
     });
-    return new DataStream(this.#stream.graph, node);
+    return new SingleOutputStreamOperator(this.#stream.graph, node);
   }
 }
-
-export type NumericField<T> = { [F in keyof T]: T[F] extends number ? F : never }[keyof T];

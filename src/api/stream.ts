@@ -1,72 +1,26 @@
-/** What all streams are: a place in the graph where records come out, and what can be said about the operator there. */
+/** What all streams are: places in the graph where records come out, for the next operator to read. */
+import { schemaToJson } from '../types/schema-json.ts';
 import type { Schema } from '../types/schema.ts';
-import {
-  checkParallelism,
-  type GraphBuilder,
-  type InputDraft,
-  type NodeDraft,
-} from './graph-builder.ts';
+import type { GraphBuilder, InputDraft, NodeDraft } from './graph-builder.ts';
 
 /** How the next operator will read a stream. */
 export type Reading = Omit<InputDraft, 'input'>;
 
 export class Stream<T> {
   protected readonly builder: GraphBuilder;
-  protected readonly node: NodeDraft;
   /** One reading, or several for a union. */
   protected readonly readings: readonly Reading[];
 
-  constructor(
-    builder: GraphBuilder,
-    node: NodeDraft,
-    readings: readonly Reading[] = [{ source: node, partitioning: 'forward' }],
-  ) {
+  constructor(builder: GraphBuilder, readings: readonly Reading[]) {
     this.builder = builder;
-    this.node = node;
     this.readings = readings;
   }
 
-  /** The schema of the records, where known. */
+  /** The schema of the records, where known. Of a union, that of all its parts: undefined when they differ. */
   get schema(): Schema<T> | undefined {
-    return this.node.schema as Schema<T> | undefined; // set together with the stream's type
-  }
-
-  /** A stable id for the operator: give one to everything with state, so that a changed program finds its state again. */
-  uid(uid: string): this {
-    this.node.uid = uid;
-    return this;
-  }
-
-  name(name: string): this {
-    this.node.name = name;
-    return this;
-  }
-
-  setParallelism(parallelism: number): this {
-    this.node.parallelism = checkParallelism(parallelism);
-    return this;
-  }
-
-  setMaxParallelism(maxParallelism: number): this {
-    this.node.maxParallelism = checkParallelism(maxParallelism);
-    return this;
-  }
-
-  /** The operator runs in a task of its own. */
-  disableChaining(): this {
-    this.node.chaining = 'never';
-    return this;
-  }
-
-  /** The operator begins a task; what follows may join it. */
-  startNewChain(): this {
-    this.node.chaining = 'head';
-    return this;
-  }
-
-  slotSharingGroup(group: string): this {
-    this.node.slotSharingGroup = group;
-    return this;
+    const [first, ...others] = this.readings.map(schemaOf);
+    const same = others.every((other) => other === first || textOf(other) === textOf(first));
+    return same ? (first as Schema<T> | undefined) : undefined; // set together with the stream's type
   }
 
   /** @internal The readings as edges into `input` of the next operator. */
@@ -79,3 +33,14 @@ export class Stream<T> {
     return this.builder;
   }
 }
+
+const schemaOf = ({ source, sideOutput }: Reading): Schema<unknown> | undefined =>
+  sideOutput === undefined ? source.schema : sideOutput.schema;
+
+const textOf = (schema: Schema<unknown> | undefined): string =>
+  schema === undefined ? '' : JSON.stringify(schemaToJson(schema));
+
+/** What comes out of an operator, undivided. */
+export const mainOutputOf = (node: NodeDraft): readonly Reading[] => [
+  { source: node, partitioning: 'forward' },
+];

@@ -13,18 +13,26 @@ import type {
   WindowContent,
   WindowFunction,
 } from '../operators/window/window-function.ts';
-import type { Window } from '../operators/window/window.ts';
+import { GLOBAL_WINDOW, type Window } from '../operators/window/window.ts';
 import type { AggregateFunction } from '../state/descriptor.ts';
 import type { Schema } from '../types/schema.ts';
 import { t } from '../types/t.ts';
-import type { DataStream } from './data-stream.ts';
+import type { SingleOutputStreamOperator } from './data-stream.ts';
 import type { KeyedStream } from './keyed-stream.ts';
+import type { NumericField } from './keying.ts';
+import { largest, largestBy, smallest, smallestBy, summing } from './rolling.ts';
 
-/** An aggregate that says how its accumulator is stored. */
-export interface WindowAggregate<In, Acc, Out> extends AggregateFunction<In, Acc, Out> {
+/** How an aggregate is stored and sent. */
+export interface StoredAggregate<Acc, Out> {
   /** Absent: generic, which state refuses unless `pipeline.generic-types` allows it. */
   readonly accumulatorSchema?: Schema<Acc>;
+  /** Of the results, where they leave as they are. */
+  readonly resultSchema?: Schema<Out>;
 }
+
+/** An aggregate that says how its accumulator is stored. */
+export interface WindowAggregate<In, Acc, Out>
+  extends AggregateFunction<In, Acc, Out>, StoredAggregate<Acc, Out> {}
 
 export class WindowedStream<T, K, W extends Window> {
   readonly #keyed: KeyedStream<T, K>;
@@ -69,12 +77,21 @@ export class WindowedStream<T, K, W extends Window> {
   }
 
   /** Folds the records of a window as they come. With a window function, it sees the one result. */
-  reduce(reduce: ReduceFunction<T>): DataStream<T>;
+  reduce(reduce: ReduceFunction<T>): SingleOutputStreamOperator<T>;
   reduce<O>(
     reduce: ReduceFunction<T>,
-    window: WindowFunction<K, T, O, W> | ProcessWindowFunction<K, T, O, W, never, never>,
+    window: WindowFunction<K, T, O, W>,
     schema?: Schema<O>,
-  ): DataStream<O>;
+  ): SingleOutputStreamOperator<O>;
+  reduce<
+    O,
+    const WS extends StateDeclaration = Record<never, never>,
+    const GS extends StateDeclaration = Record<never, never>,
+  >(
+    reduce: ReduceFunction<T>,
+    window: ProcessWindowFunction<K, T, O, W, WS, GS>,
+    schema?: Schema<O>,
+  ): SingleOutputStreamOperator<O>;
   reduce(reduce: ReduceFunction<T>, window?: unknown, schema?: Schema<unknown>): unknown {
     const content: WindowContent = {
       kind: 'reduce',
@@ -85,14 +102,23 @@ export class WindowedStream<T, K, W extends Window> {
   }
 
   /** Folds the records of a window into an accumulator as they come. With a window function, it sees the one result. */
-  aggregate<Acc, R>(aggregate: WindowAggregate<T, Acc, R>): DataStream<R>;
+  aggregate<Acc, R>(aggregate: WindowAggregate<T, Acc, R>): SingleOutputStreamOperator<R>;
   aggregate<Acc, R, O>(
     aggregate: WindowAggregate<T, Acc, R>,
-    window:
-      | WindowFunction<K, R, O, W>
-      | ProcessWindowFunction<K, R, O, W, StateDeclaration, StateDeclaration>,
+    window: WindowFunction<K, R, O, W>,
     schema?: Schema<O>,
-  ): DataStream<O>;
+  ): SingleOutputStreamOperator<O>;
+  aggregate<
+    Acc,
+    R,
+    O,
+    const WS extends StateDeclaration = Record<never, never>,
+    const GS extends StateDeclaration = Record<never, never>,
+  >(
+    aggregate: WindowAggregate<T, Acc, R>,
+    window: ProcessWindowFunction<K, R, O, W, WS, GS>,
+    schema?: Schema<O>,
+  ): SingleOutputStreamOperator<O>;
   aggregate<Acc, R>(
     aggregate: WindowAggregate<T, Acc, R>,
     window?: unknown,
@@ -103,7 +129,30 @@ export class WindowedStream<T, K, W extends Window> {
       schema: aggregate.accumulatorSchema ?? t.generic(),
       aggregate: aggregate as unknown as AggregateFunction<unknown, unknown, unknown>, // fed records of type T only
     };
-    return this.#apply(content, window, schema);
+    return this.#apply(content, window, window === undefined ? aggregate.resultSchema : schema);
+  }
+
+  /** The sum of a numeric field; the other fields are those of the window's first record. */
+  sum<F extends NumericField<T>>(field: F): SingleOutputStreamOperator<T> {
+    return this.reduce(summing<T>(field)).name('sum');
+  }
+
+  /** The smallest value of a field; the other fields are those of the window's first record. */
+  min<F extends keyof T & string>(field: F): SingleOutputStreamOperator<T> {
+    return this.reduce(smallest<T>(field)).name('min');
+  }
+
+  max<F extends keyof T & string>(field: F): SingleOutputStreamOperator<T> {
+    return this.reduce(largest<T>(field)).name('max');
+  }
+
+  /** The record with the smallest value of a field; the first of equals. */
+  minBy<F extends keyof T & string>(field: F): SingleOutputStreamOperator<T> {
+    return this.reduce(smallestBy<T>(field)).name('minBy');
+  }
+
+  maxBy<F extends keyof T & string>(field: F): SingleOutputStreamOperator<T> {
+    return this.reduce(largestBy<T>(field)).name('maxBy');
   }
 
   /** Sees all records of a window at once, when it fires. */
@@ -111,12 +160,18 @@ export class WindowedStream<T, K, W extends Window> {
     O,
     const WS extends StateDeclaration = Record<never, never>,
     const GS extends StateDeclaration = Record<never, never>,
-  >(process: ProcessWindowFunction<K, T, O, W, WS, GS>, schema?: Schema<O>): DataStream<O> {
+  >(
+    process: ProcessWindowFunction<K, T, O, W, WS, GS>,
+    schema?: Schema<O>,
+  ): SingleOutputStreamOperator<O> {
     return this.#apply({ kind: 'list', schema: this.#elementSchema() }, process, schema);
   }
 
   /** The short form of `process`. */
-  apply<O>(window: WindowFunction<K, readonly T[], O, W>, schema?: Schema<O>): DataStream<O> {
+  apply<O>(
+    window: WindowFunction<K, readonly T[], O, W>,
+    schema?: Schema<O>,
+  ): SingleOutputStreamOperator<O> {
     return this.#apply({ kind: 'list', schema: this.#elementSchema() }, window, schema);
   }
 
@@ -124,7 +179,7 @@ export class WindowedStream<T, K, W extends Window> {
     given: WindowContent,
     window: unknown,
     schema: Schema<unknown> | undefined,
-  ): DataStream<O> {
+  ): SingleOutputStreamOperator<O> {
     const evictor = this.#evictor;
     // An evictor works on elements: they are kept, and folded when the window fires.
     const content: WindowContent =
@@ -148,8 +203,18 @@ export class WindowedStream<T, K, W extends Window> {
     }
     return this.#keyed.transform('window', () => createWindowOperator(params), {
       schema: schema as Schema<O> | undefined, // the overloads tie the schema to the result
-      description: { window: this.#assigner.description },
+      description: {
+        window: this.#assigner.description,
+        keeps: content.kind,
+        ...(this.#allowedLatenessMs === 0 ? {} : { lateness: `${this.#allowedLatenessMs} ms` }),
+      },
+      ...(this.#needsEventTime() ? { eventTime: 'needs' } : {}),
     });
+  }
+
+  /** Global windows are of all time; their trigger says when they fire. */
+  #needsEventTime(): boolean {
+    return this.#assigner.isEventTime && this.#assigner.windows !== GLOBAL_WINDOW;
   }
 
   #elementSchema(): Schema<unknown> {

@@ -5,10 +5,13 @@ import type { WatermarkGenerator, WatermarkStrategy as Strategy } from './waterm
 
 /** A strategy under construction. */
 export interface WatermarkStrategyBuilder<T> extends Strategy<T> {
-  /** How a record's event time is read; epoch milliseconds. */
-  withTimestampAssigner(
-    timestampOf: (value: T, recordTimestamp: number) => number,
-  ): WatermarkStrategyBuilder<T>;
+  /**
+   * How a record's event time is read; epoch milliseconds. Given last, right where the strategy is used, it learns the type of the records
+   * from the source.
+   */
+  withTimestampAssigner<U extends T = T>(
+    timestampOf: (value: U, recordTimestamp: number) => number,
+  ): WatermarkStrategyBuilder<U>;
   /** After this long without records a split is idle and does not hold the watermark back. */
   withIdleness(after: Duration): WatermarkStrategyBuilder<T>;
   /** Splits of the sources in `group` that are more than `maxDrift` ahead of the slowest are paused. */
@@ -22,7 +25,12 @@ export interface WatermarkStrategyBuilder<T> extends Strategy<T> {
 function build<T>(strategy: Strategy<T>): WatermarkStrategyBuilder<T> {
   return {
     ...strategy,
-    withTimestampAssigner: (timestampOf) => build({ ...strategy, timestampOf }),
+    withTimestampAssigner: <U extends T>(
+      timestampOf: (value: U, recordTimestamp: number) => number,
+    ): WatermarkStrategyBuilder<U> => {
+      const { timestampOf: _replaced, ...others } = strategy;
+      return build<U>({ ...others, timestampOf });
+    },
     withIdleness: (after) => build({ ...strategy, idlenessMs: durationMs(after) }),
     withWatermarkAlignment: (group, maxDrift, updateInterval = 1000) =>
       build({

@@ -273,9 +273,14 @@ describe('explain', () => {
      source         collection  [boundedness: bounded]  -> struct{at: timestamp}
 2. window -> counts -> too late  (parallelism 2)
      reads 1 by hash
-     window         window  [key: at, window: tumbling(60000 ms)]  -> int32
+     window         window  [key: at, window: tumbling(60000 ms), keeps: list]  -> int32
      sink           counts  [guarantee: at-least-once]
-     sink           too late  [guarantee: at-least-once]
+       side output late  -> struct{at: timestamp}
+         sink       too late  [guarantee: at-least-once]
+collection -> counts: at-most-once, because checkpoints are off, so nothing is recovered; "counts" writes without transactions
+collection -> too late: at-most-once, because checkpoints are off, so nothing is recovered; "too late" writes without transactions
+warning: "window" works by event time and "collection" gives no watermarks: it waits for the end of the input; give the source a WatermarkStrategy
+warning: no uid on "window": state is found again only while the program before it stays the same
 `,
     );
   });

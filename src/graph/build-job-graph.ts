@@ -4,14 +4,15 @@
  * An edge is chained when all of this holds (Flink's rules): it is forward; its target has one input edge in all; both sides have the same
  * parallelism and slot sharing group; the target's chaining strategy is `always`, the source's is not `never`. Records then go by a call.
  */
-import { invalid } from '../base/errors.ts';
+import { assert } from '../base/errors.ts';
 import type { JobEdge, JobGraph, JobVertex } from './job-graph.ts';
 import type { LogicalEdge, LogicalGraph, LogicalNode } from './logical-graph.ts';
 import { fingerprintOf } from './operator-id.ts';
+import { validateGraph } from './validate-graph.ts';
 
 /** @throws `invalid` GRAPH_INVALID listing every fault. */
 export function buildJobGraph(graph: LogicalGraph): JobGraph {
-  validate(graph);
+  validateGraph(graph);
   const nodes = new Map(graph.nodes.map((node) => [node.id, node]));
   const order = topologicalOrder(graph);
   const chained = new Set(graph.edges.filter((edge) => isChainable(edge, graph, nodes)));
@@ -81,7 +82,7 @@ function topologicalOrder(graph: LogicalGraph): readonly string[] {
   const order: string[] = [];
   while (order.length < graph.nodes.length) {
     const next = graph.nodes.find(({ id }) => waiting.get(id) === 0);
-    if (next === undefined) throw invalid('GRAPH_INVALID', 'the graph has a cycle');
+    assert(next !== undefined, 'a validated graph has no cycle');
     waiting.set(next.id, -1);
     order.push(next.id);
     for (const edge of graph.edges)
@@ -101,32 +102,4 @@ export function pipelinedRegions(graph: JobGraph): readonly ReadonlySet<string>[
     regions.splice(regions.indexOf(b), 1);
   }
   return regions;
-}
-
-function validate(graph: LogicalGraph): void {
-  const faults: string[] = [];
-  const nodes = new Map(graph.nodes.map((node) => [node.id, node]));
-  if (graph.nodes.length === 0) faults.push('the job has no operators; begin with env.fromSource');
-  for (const node of graph.nodes) {
-    if (!Number.isInteger(node.parallelism) || node.parallelism < 1)
-      faults.push(`"${node.name}": parallelism ${node.parallelism} is no positive integer`);
-    if (node.parallelism > node.maxParallelism)
-      faults.push(
-        `"${node.name}": parallelism ${node.parallelism} is above its maxParallelism ${node.maxParallelism}`,
-      );
-    if (node.kind !== 'sink' && !graph.edges.some(({ source }) => source === node.id)) {
-      faults.push(`nothing reads from "${node.name}"; end the stream with sinkTo or print`);
-    }
-  }
-  for (const edge of graph.edges) {
-    const source = nodes.get(edge.source)!;
-    const target = nodes.get(edge.target)!;
-    if (edge.partitioning === 'forward' && source.parallelism !== target.parallelism) {
-      faults.push(
-        `forward from "${source.name}" (parallelism ${source.parallelism}) to "${target.name}" (${target.parallelism}): use rebalance or rescale`,
-      );
-    }
-  }
-  if (faults.length > 0)
-    throw invalid('GRAPH_INVALID', `the job cannot run:\n  ${faults.join('\n  ')}`, { faults });
 }

@@ -20,6 +20,9 @@ export type NodeKind = 'source' | 'stateless' | 'one-input' | 'two-input' | 'sin
 /** `never` starts no chain and joins none; `head` starts a chain but joins none upstream. */
 export type ChainingStrategy = 'always' | 'head' | 'never';
 
+/** How often a record counts in the results, whatever fails: weakest first. */
+export type Delivery = 'at-most-once' | 'at-least-once' | 'exactly-once';
+
 export interface LogicalNode {
   /** Stable operator id, 32 hex digits: from `uid`, else derived (see `operator-id.ts`). */
   readonly id: string;
@@ -39,6 +42,10 @@ export interface LogicalNode {
   readonly sideOutputs: Readonly<Record<string, JsonValue>>;
   /** Present on operators with keyed state: schema JSON of the key. */
   readonly keySchema?: JsonValue;
+  /** `assigns`: gives the stream watermarks. `needs`: does nothing until watermarks come. Absent: neither. */
+  readonly eventTime?: 'assigns' | 'needs';
+  /** On sources and sinks: the most that a path through it can promise. Absent: exactly-once. */
+  readonly delivery?: Delivery;
   /** Facts for `explain`: window size, state names, guarantee, ... */
   readonly description: Readonly<Record<string, JsonValue>>;
 }

@@ -86,6 +86,7 @@ export class RemoteOutputChannel implements OutputChannel {
       this.#drain();
     } catch (error) {
       // Outside of the task's step: nobody else would tell the task.
+      this.close();
       this.#fail(error);
       return;
     }
