@@ -126,4 +126,7 @@ export type { JsonValue } from './base/json.ts';
 export { MAX_WATERMARK, NO_TIMESTAMP, type RecordBatch } from './types/record-batch.ts';
 export type { Infer, Schema } from './types/schema.ts';
 export type { StandardSchema } from './types/standard-schema.ts';
+export { CumulateWindows } from './operators/window/cumulate-windows.ts';
+export { ProcessingTimeoutTrigger } from './operators/window/processing-timeout-trigger.ts';
+export type { WindowStagger } from './operators/window/window-stagger.ts';
 export { t } from './types/t.ts';
