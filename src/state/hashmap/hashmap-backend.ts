@@ -406,7 +406,6 @@ const PLAIN_KEYS: ReadonlySet<string> = new Set([
   'double',
   'string',
   'timestamp',
-  'decimal',
   'enum',
 ]);
 
