@@ -1,7 +1,9 @@
 /** Records into an array of this process, in the order of arrival: for tests and scripts, in a job on the main thread. */
 import type { Sink } from '../connector/sink.ts';
 
-/** @public */
+/** @public An array that nobody holds takes anything. */
+export function collectSink(into: never[]): Sink<unknown>;
+export function collectSink<T>(into: T[]): Sink<T>;
 export function collectSink<T>(into: T[]): Sink<T> {
   return {
     guarantee: 'at-least-once',

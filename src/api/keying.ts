@@ -8,9 +8,15 @@ import { t } from '../types/t.ts';
 /** What can be a key: values that compare by content and have an order. */
 export type Key = boolean | number | bigint | string | Uint8Array | readonly Key[];
 
-/** The fields of T that can be keys. */
+/** The fields of T that can be keys. Lists of any length cannot: their schema has no order. */
 export type KeyField<T> = {
-  [F in keyof T & string]-?: T[F] extends Key ? F : never;
+  [F in keyof T & string]-?: T[F] extends Key
+    ? T[F] extends readonly unknown[]
+      ? number extends T[F]['length']
+        ? never
+        : F
+      : F
+    : never;
 }[keyof T & string];
 
 /** The fields of T that are numbers. */

@@ -32,7 +32,7 @@ export interface SinkWriterContext {
   print(line: string): void;
 }
 
-export interface SinkWriter<T> {
+export interface SinkWriter<in T> {
   /** A promise is backpressure: no further write until it settles. */
   write(batch: RecordBatch<T>): void | Promise<void>;
   /** Event time has come this far; optional knowledge. */
@@ -52,7 +52,7 @@ export interface Committer {
   close(): Promise<void>;
 }
 
-export interface Sink<T> {
+export interface Sink<in T> {
   readonly guarantee: SinkGuarantee;
   createWriter(context: SinkWriterContext): Promise<SinkWriter<T>>;
   createCommitter?(context: SinkWriterContext): Promise<Committer>;

@@ -13,14 +13,17 @@ export function validateGraph(graph: LogicalGraph): void {
 export function graphFaults(graph: LogicalGraph): readonly string[] {
   if (graph.nodes.length === 0)
     return ['the job has no operators; begin with env.fromSource and end with sinkTo'];
-  const nodes = new Map(graph.nodes.map((node) => [node.id, node]));
+  // Reversed, so that of two nodes with one id the first is kept.
+  const nodes = new Map(graph.nodes.toReversed().map((node) => [node.id, node]));
   const twice = graph.nodes.filter((node) => nodes.get(node.id) !== node);
   const loose = graph.edges.filter(
     ({ source, target }) => !nodes.has(source) || !nodes.has(target),
   );
   const edges = graph.edges.filter((edge) => !loose.includes(edge));
   return [
-    ...twice.map(({ id, name }) => `"${name}" has the operator id ${id}, which is taken`),
+    ...twice.map(
+      ({ id, name }) => `"${nodes.get(id)!.name}" and "${name}" have one operator id, ${id}`,
+    ),
     ...loose.map(({ id }) => `edge ${id} leads to an operator that is not in the graph`),
     ...graph.nodes.flatMap((node) => parallelismFaults(node)),
     ...graph.nodes.flatMap((node) => inputFaults(node, edges)),

@@ -95,7 +95,7 @@ class KeyedBroadcastContext extends KeyedShellContext<StateDeclaration> {
     name: string,
     visit: (key: unknown, state: DeclaredState<StateDeclaration>) => void,
   ): void {
-    this.keyed.applyToAllKeys(name, undefined, (key) => visit(key, this.state));
+    void this.keyed.applyToAllKeys(name, undefined, (key) => visit(key, this.state));
   }
 }
 

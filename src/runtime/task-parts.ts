@@ -241,10 +241,11 @@ export class TaskParts {
   async #openKeyedState(): Promise<void> {
     const head = this.#services.vertex.operators[0]!;
     if (head.keySchema === undefined) return;
-    const { subtaskIndex, parallelism, maxParallelism, restore } = this.#descriptor;
+    const { attemptId, subtaskIndex, parallelism, maxParallelism, restore } = this.#descriptor;
     const { world, program, backend, reader } = this.#services;
     this.keyed = await backend.createKeyed({
       operatorId: head.id,
+      attemptId,
       keySchema: program.nodes.get(head.id)!.keySchema ?? KEY_SCHEMA,
       keyGroupRange: keyGroupRangeOf(subtaskIndex, parallelism, maxParallelism),
       maxParallelism,

@@ -281,9 +281,9 @@ export class Task implements Steppable {
   #changeTime(parts: TaskParts, { change }: TaskInputs): Progress {
     const { watermark } = change;
     if (watermark !== undefined) {
-      const done = parts.keyed?.advanceWatermark(watermark, TIMERS_PER_STEP) ?? true;
+      const progress = parts.keyed?.advanceWatermark(watermark, TIMERS_PER_STEP) ?? 'done';
       parts.flushHead();
-      if (!done) return 'more';
+      if (progress !== 'done') return 'more';
       change.watermark = undefined;
       parts.forwardWatermark(watermark);
       parts.scheduleTimer();
@@ -296,9 +296,9 @@ export class Task implements Steppable {
 
   #fireProcessingTimers(parts: TaskParts): Progress {
     const now = this.#services.world.clock.wallMs();
-    const done = parts.keyed?.advanceProcessingTime(now, TIMERS_PER_STEP) ?? true;
+    const progress = parts.keyed?.advanceProcessingTime(now, TIMERS_PER_STEP) ?? 'done';
     parts.flushHead();
-    if (done) {
+    if (progress === 'done') {
       this.#timersDue = false;
       parts.scheduleTimer();
     }

@@ -84,7 +84,11 @@ export function objectsOf(record: CheckpointRecord): ReadonlySet<string> {
   for (const { subtasks } of record.vertices) {
     for (const { operators } of subtasks) {
       for (const { keyed, operator } of Object.values(operators)) {
-        for (const { data } of keyed) if (data.kind === 'object') keys.add(data.key);
+        for (const { data, files, waiting } of keyed) {
+          if (data.kind === 'object') keys.add(data.key);
+          if (waiting?.kind === 'object') keys.add(waiting.key);
+          for (const { object } of files ?? []) keys.add(object);
+        }
         if (operator?.data.kind === 'object') keys.add(operator.data.key);
       }
     }

@@ -6,6 +6,8 @@
  *  B2  `snapshot` captures exactly the state at the call, however it changes before `write` settles.
  *  B3  A restored backend, whatever the old parallelism, holds the entries of its range and nothing else.
  *  B4  Values are immutable to their holders; a backend may hand out the object it stores.
+ *  B5  Writes never wait. Neither do reads of what is resident; a backend whose state may be elsewhere has a `residency`, and
+ *      whoever runs an operator on it asks `prepare` before what the record reads, and waits for `load` where it says false.
  */
 import type { KeyGroupRange } from '../types/key-group.ts';
 import type { Schema } from '../types/schema.ts';
@@ -21,13 +23,45 @@ export interface Namespaced<N> {
   readonly exists: boolean;
   setNamespace(namespace: N): void;
   /**
+   * Whether all of this state for the current key and namespace can be read without waiting (B5). If not, it is noted for the
+   * residency's next `load`. Reading what is not resident is `internal` STATE_NOT_RESIDENT; blind writes (put, add, clear) need nothing.
+   */
+  prepare(): boolean;
+  /** Map state: the same for one entry. */
+  prepareEntry?(userKey: unknown): boolean;
+  /**
    * Folds the values of `sources` into `target` for the current key and clears the sources. List, reducing and
    * aggregating (with `merge`) state only; `internal` STATE_NOT_MERGEABLE otherwise.
    */
   mergeNamespaces(target: N, sources: readonly N[]): void;
 }
 
+/** State that may have to be fetched before it can be read (B5). */
+export interface Residency {
+  /** Entries noted by `prepare` since the last `load`. */
+  readonly missing: number;
+  /**
+   * Loads what `prepare` has noted so far, in one multi-get; several loads may be under way. What arrived stays resident at
+   * least until the next `trim`.
+   * @throws `unavailable` when the store does not answer within its budget; `data` when what it has is corrupt
+   */
+  load(signal: AbortSignal): Promise<void>;
+  /** Evicts down to the memory budget. Never called between a true `prepare` and the record it was for. */
+  trim(): void;
+}
+
+/**
+ * How firing timers ended: none is due any more; the limit was reached; or the state that the next ones read has to be loaded first
+ * (it is noted: wait for `load`, then call again).
+ */
+export type TimerProgress = 'done' | 'more' | 'load';
+
 export interface TimerTarget<N> {
+  /**
+   * Whether what firing this timer reads is resident, as `Namespaced.prepare`. The backend's current key is the timer's.
+   * Absent: it reads nothing, or the backend has no residency.
+   */
+  prepareTimer?(timestamp: number, namespace: N): boolean;
   /** The backend's current key is the timer's key when this runs. */
   onEventTime(timestamp: number, namespace: N): void;
   onProcessingTime(timestamp: number, namespace: N): void;
@@ -50,6 +84,8 @@ export interface InternalTimerService<N> {
 export interface KeyedStateBackend {
   readonly keyGroupRange: KeyGroupRange;
   readonly maxParallelism: number;
+  /** Undefined: everything is resident, always. */
+  readonly residency: Residency | undefined;
   readonly currentKey: unknown;
   /** @hot `bench/state.ts`. Sets the key that all states and timers refer to. */
   setCurrentKey(key: unknown): void;
@@ -69,16 +105,23 @@ export interface KeyedStateBackend {
     target: TimerTarget<N>,
   ): InternalTimerService<N>;
   /**
-   * Fires event-time timers with timestamp <= watermark in timestamp order, at most `limit` of them.
-   * @returns false if more are due: call again with the same watermark before anything else is processed.
+   * Fires event-time timers with timestamp <= watermark in timestamp order, at most `limit` of them. Unless it returns 'done', call
+   * again with the same watermark before anything else is processed.
    */
-  advanceWatermark(watermark: number, limit: number): boolean;
+  advanceWatermark(watermark: number, limit: number): TimerProgress;
   /** The same for processing time; `now` in epoch milliseconds. */
-  advanceProcessingTime(now: number, limit: number): boolean;
+  advanceProcessingTime(now: number, limit: number): TimerProgress;
   /** When the next processing-time timer is due, or +Infinity. */
   nextProcessingTime(): number;
-  /** Runs `visit` for every key that holds a value of that state in that namespace, with the current key set to it. */
-  applyToAllKeys<N>(name: string, namespace: N, visit: (key: unknown) => void): void;
+  /**
+   * Runs `visit` for every key that holds a value of that state in that namespace, with the current key set to it and that state resident.
+   * A promise when keys have to be fetched: until it settles nothing else may use the backend.
+   */
+  applyToAllKeys<N>(
+    name: string,
+    namespace: N,
+    visit: (key: unknown) => void,
+  ): void | Promise<void>;
   /** Captures the state as of now; cheap. `write` encodes and stores it in the background. */
   snapshot(checkpointId: number): PendingSnapshot;
   /** Names of restored states that nothing has registered: their values would be lost. */
@@ -97,6 +140,8 @@ export interface PendingSnapshot {
 
 export interface KeyedBackendParams {
   readonly operatorId: string;
+  /** Unique for this try of this subtask; in the name of every object that it writes. */
+  readonly attemptId: string;
   readonly keySchema: Schema<unknown>;
   readonly keyGroupRange: KeyGroupRange;
   readonly maxParallelism: number;

@@ -16,11 +16,23 @@ export type StateHandle =
       readonly crc32: number;
     };
 
+/** An immutable file: a range of an object, since small files of one worker share an object. */
+export interface FileRef {
+  /** Key in the checkpoint store. */
+  readonly object: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
 export interface KeyedStateHandle {
   /** Name of the backend that wrote it. */
   readonly backend: string;
   readonly keyGroups: KeyGroupRange;
   readonly data: StateHandle;
+  /** Files that `data` refers to and that other checkpoints may share. */
+  readonly files?: readonly FileRef[];
+  /** Records that waited for state when the barrier came: input of the operator, to be processed first after a restore. */
+  readonly waiting?: StateHandle;
 }
 
 /**

@@ -48,6 +48,7 @@ export function stateBackendContract(name: string, create: () => StateBackend): 
   }: Opened = {}): Promise<KeyedStateBackend> => {
     const params: KeyedBackendParams = {
       operatorId: 'operator',
+      attemptId: 'attempt',
       keySchema: text,
       keyGroupRange: keyGroupRangeOf(index, parallelism, MAX_PARALLELISM),
       maxParallelism: MAX_PARALLELISM,
@@ -177,7 +178,7 @@ function kindTests(open: Open): void {
       backend.setCurrentKey(key);
       state.value = 1;
     }
-    backend.applyToAllKeys('s', undefined, (key) => (state.value = key === 'b' ? 20 : 10));
+    await backend.applyToAllKeys('s', undefined, (key) => (state.value = key === 'b' ? 20 : 10));
     backend.setCurrentKey('b');
     assert.equal(state.value, 20);
   });
@@ -277,12 +278,12 @@ function timerTests(open: Open, snapshot: Snapshot): void {
     timers.deleteEventTimeTimer(1, 4);
     timers.registerProcessingTimeTimer(2, 100);
     assert.equal(backend.nextProcessingTime(), 100);
-    assert.equal(backend.advanceWatermark(5, 1), false);
+    assert.equal(backend.advanceWatermark(5, 1), 'more');
     assert.deepEqual(fired, ['b/1@3']);
-    assert.equal(backend.advanceWatermark(5, 10), true);
+    assert.equal(backend.advanceWatermark(5, 10), 'done');
     assert.deepEqual(fired, ['b/1@3', 'a/1@5']);
-    assert.equal(backend.advanceWatermark(Number.POSITIVE_INFINITY, 10), true);
-    assert.equal(backend.advanceProcessingTime(100, 10), true);
+    assert.equal(backend.advanceWatermark(Number.POSITIVE_INFINITY, 10), 'done');
+    assert.equal(backend.advanceProcessingTime(100, 10), 'done');
     assert.deepEqual(fired, ['b/1@3', 'a/1@5', 'c/1@9', 'p a/2@100']);
     assert.equal(backend.nextProcessingTime(), Number.POSITIVE_INFINITY);
   });

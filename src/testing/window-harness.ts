@@ -99,6 +99,7 @@ export class KeyedOperatorHarness {
     const operators = from?.operators ?? [];
     const keyed = await backend().createKeyed({
       operatorId: 'operator',
+      attemptId: 'attempt',
       keySchema: t.string(),
       keyGroupRange: keyGroupRangeOf(index, parallelism, MAX_PARALLELISM),
       maxParallelism: MAX_PARALLELISM,
@@ -135,14 +136,16 @@ export class KeyedOperatorHarness {
   }
 
   watermark(watermark: number): void {
-    while (!this.#keyed.advanceWatermark(watermark, TIMERS_PER_STEP)) this.#operator.flush?.();
+    while (this.#keyed.advanceWatermark(watermark, TIMERS_PER_STEP) !== 'done')
+      this.#operator.flush?.();
     this.#operator.flush?.();
     this.#operator.processWatermark(watermark);
   }
 
   processingTime(now: number): void {
     this.#now = now;
-    while (!this.#keyed.advanceProcessingTime(now, TIMERS_PER_STEP)) this.#operator.flush?.();
+    while (this.#keyed.advanceProcessingTime(now, TIMERS_PER_STEP) !== 'done')
+      this.#operator.flush?.();
     this.#operator.flush?.();
   }
 

@@ -20,6 +20,7 @@ import type {
   Namespaced,
   PendingSnapshot,
   StateBackend,
+  TimerProgress,
   TimerTarget,
   VOID_NAMESPACE,
 } from '../keyed-state-backend.ts';
@@ -83,6 +84,7 @@ function checkKeySchema(params: KeyedBackendParams, stored: Schema<unknown>): vo
 export class HashMapKeyedBackend implements KeyedStateBackend {
   readonly keyGroupRange: KeyGroupRange;
   readonly maxParallelism: number;
+  readonly residency = undefined;
   readonly #params: KeyedBackendParams;
   readonly #context: KeyContext;
   readonly #layout: BucketLayout;
@@ -191,12 +193,12 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
     return service;
   }
 
-  advanceWatermark(watermark: number, limit: number): boolean {
+  advanceWatermark(watermark: number, limit: number): TimerProgress {
     this.#watermark = watermark;
     return this.#fire('event', watermark, limit);
   }
 
-  advanceProcessingTime(now: number, limit: number): boolean {
+  advanceProcessingTime(now: number, limit: number): TimerProgress {
     return this.#fire('processing', now, limit);
   }
 
@@ -373,7 +375,7 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
     bucket.capturedEpoch = this.#context.epoch;
   }
 
-  #fire(domain: 'event' | 'processing', until: number, limit: number): boolean {
+  #fire(domain: 'event' | 'processing', until: number, limit: number): TimerProgress {
     let left = limit;
     for (;;) {
       // The earliest timer of all services first, so that services of one operator interleave by time.
@@ -387,8 +389,8 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
         )
           earliest = service;
       }
-      if (earliest === undefined) return true;
-      if (left === 0) return false;
+      if (earliest === undefined) return 'done';
+      if (left === 0) return 'more';
       if (earliest.fireNext(domain, until)) left--;
     }
   }

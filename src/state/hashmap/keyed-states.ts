@@ -28,6 +28,11 @@ class TableState<V> {
     return this.table.find(this.namespaceId) !== undefined;
   }
 
+  /** On the heap everything is resident. */
+  prepare(): boolean {
+    return true;
+  }
+
   setNamespace(namespace: unknown): void {
     this.namespace = namespace;
     this.namespaceId = this.#identify(namespace);

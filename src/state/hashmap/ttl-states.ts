@@ -72,6 +72,10 @@ export class TtlValueState implements ValueState<unknown>, Namespaced<unknown> {
     return this.#inner.exists;
   }
 
+  prepare(): boolean {
+    return this.#inner.prepare();
+  }
+
   setNamespace(namespace: unknown): void {
     this.#inner.setNamespace(namespace);
   }
@@ -118,6 +122,10 @@ export class TtlListState implements ListState<unknown>, Namespaced<unknown> {
 
   get exists(): boolean {
     return this.#inner.exists;
+  }
+
+  prepare(): boolean {
+    return this.#inner.prepare();
   }
 
   setNamespace(namespace: unknown): void {
@@ -185,6 +193,10 @@ export class TtlMapState implements MapState<unknown, unknown>, Namespaced<unkno
     return this.#inner.exists;
   }
 
+  prepare(): boolean {
+    return this.#inner.prepare();
+  }
+
   setNamespace(namespace: unknown): void {
     this.#inner.setNamespace(namespace);
   }
@@ -232,6 +244,10 @@ export class TtlFoldState implements Namespaced<unknown> {
 
   get exists(): boolean {
     return this.#inner.exists;
+  }
+
+  prepare(): boolean {
+    return this.#inner.prepare();
   }
 
   setNamespace(namespace: unknown): void {

@@ -1,0 +1,62 @@
+/**
+ * Where the tree's blocks come from: memory, local disk, object store, in this order.
+ *
+ * A stored file is a range of an object, since small files of one worker share an object. Files are immutable and their names are never
+ * used again, so a cached block can be wrong only by corruption, and every block carries its checksum.
+ *
+ * Invariants
+ *  S1  A block is handed out only after its checksum was verified, on its way into memory, wherever it came from.
+ *  S2  Losing every cache at any moment costs requests, never an answer.
+ *  S3  One block is fetched by one request at a time, however many readers wait for it.
+ *
+ * Implementations: `cache/caching-block-source.ts`; tests may use anything that reads.
+ */
+
+/** A file of the tree, opened: `fileNo` is unique in the process and never used again. */
+export interface StoredFile {
+  readonly fileNo: number;
+  readonly object: string;
+  /** Where the file starts in the object. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A block of a file, by its place among the file's blocks and in the file. */
+export interface BlockAddress {
+  readonly index: number;
+  /** From the start of the file. */
+  readonly offset: number;
+  /** With its checksum. */
+  readonly length: number;
+}
+
+export interface BlockRead {
+  readonly file: StoredFile;
+  readonly block: BlockAddress;
+}
+
+export interface ReadOptions {
+  /** False for scans and compaction: what they read does not push out what is hot. */
+  readonly fill: boolean;
+  readonly signal?: AbortSignal;
+}
+
+export interface BlockSource {
+  /**
+   * @hot The block's contents without its trailer, if memory or local disk has it; undefined if it has to be fetched. Never waits for the
+   * network; a read of local disk (tens of microseconds) may block.
+   */
+  resident(file: StoredFile, block: BlockAddress): Uint8Array | undefined;
+  /**
+   * The blocks' contents, in the order asked for. Adjacent blocks of one file come in one request, requests go in parallel.
+   * @throws `data` BLOCK_CORRUPT naming the object and the offset; `unavailable` from the store
+   */
+  read(reads: readonly BlockRead[], options: ReadOptions): Promise<readonly Uint8Array[]>;
+  /** A file that has just been written, whole: goes to local disk, and its blocks named in `hot` also to memory. */
+  admit(file: StoredFile, bytes: Uint8Array, hot: readonly BlockAddress[]): void;
+  /** The file is no longer read by this process. */
+  forget(file: StoredFile): void;
+  /** The blocks of that file that memory holds, most recently used first, at most `limit`: what a checkpoint lists as hot. */
+  hotBlocks(file: StoredFile, limit: number): readonly number[];
+  close(): Promise<void>;
+}
