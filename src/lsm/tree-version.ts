@@ -129,8 +129,9 @@ function clipTable(
   return { ...table, smallest: low, largest: high, clipped: true };
 }
 
-/** One version of several whose key ranges do not overlap. */
-export function joinVersions(versions: readonly TreeVersion[]): TreeVersion {
+/** One version of several whose key ranges do not overlap. Views of one file become distinct by their ids. */
+export function joinVersions(parts: readonly TreeVersion[]): TreeVersion {
+  const versions = distinct(parts);
   const flushed = versions.flatMap(({ runs }) => runs.filter(({ level }) => level === 0));
   const levels = new Map<number, TableMeta[]>();
   for (const { runs } of versions)
@@ -143,4 +144,17 @@ export function joinVersions(versions: readonly TreeVersion[]): TreeVersion {
       tables: tables.toSorted((a, b) => compareKeys(a.smallest, b.smallest)),
     }));
   return checked({ runs: [...flushed, ...deeper] });
+}
+
+function distinct(versions: readonly TreeVersion[]): readonly TreeVersion[] {
+  const seen = new Set<string>();
+  const name = (table: TableMeta): TableMeta => {
+    let { id } = table;
+    for (let n = 2; seen.has(id); n++) id = `${table.id}~${n}`;
+    seen.add(id);
+    return id === table.id ? table : { ...table, id };
+  };
+  return versions.map(({ runs }) => ({
+    runs: runs.map(({ level, tables }) => ({ level, tables: tables.map(name) })),
+  }));
 }

@@ -1,0 +1,189 @@
+/**
+ * Cursors over sorted entries: a memtable's or a table's. Synchronous while what they read is at hand; `load` fetches what is next.
+ */
+import type { BlockRead, BlockSource } from './block-source.ts';
+import { DataBlockView } from './data-block.ts';
+import { compareKeys, compareRanges } from './key-order.ts';
+import type { Memtable } from './memtable.ts';
+import type { OpenTable } from './open-table.ts';
+import { coversKey, type KeyRange } from './table-format.ts';
+import { ENTRY_EXPIRES } from './table-meta.ts';
+
+export type Advance = 'entry' | 'end' | 'load';
+
+/** After 'entry', the fields tell of it until the next `advance`. */
+export interface EntryCursor {
+  readonly key: Uint8Array;
+  readonly keyLength: number;
+  /** Without ENTRY_EXPIRES. */
+  readonly kind: number;
+  readonly expiryMs: number;
+  readonly value: Uint8Array;
+  readonly valueStart: number;
+  readonly valueEnd: number;
+  advance(): Advance;
+  load(signal?: AbortSignal): Promise<void>;
+  /** Whether this source deletes that key from older ones by a range. */
+  hides(key: Uint8Array, length: number): boolean;
+}
+
+/** Entries of a memtable as they were when the cursor was made: order and values are taken then. */
+export class MemtableCursor implements EntryCursor {
+  readonly #memtable: Memtable;
+  readonly #entries: ArrayLike<number>;
+  readonly #ranges: readonly KeyRange[];
+  #at = -1;
+  key: Uint8Array;
+  keyLength = 0;
+  kind = 0;
+  expiryMs = 0;
+  value: Uint8Array;
+  valueStart = 0;
+  valueEnd = 0;
+
+  /** `entries` in key order; the memtable must not be written to while the cursor is used. */
+  constructor(memtable: Memtable, entries: ArrayLike<number>, ranges: readonly KeyRange[]) {
+    this.#memtable = memtable;
+    this.#entries = entries;
+    this.#ranges = ranges;
+    this.key = memtable.arena;
+    this.value = memtable.arena;
+  }
+
+  advance(): Advance {
+    if (++this.#at >= this.#entries.length) return 'end';
+    const entry = this.#entries[this.#at]!;
+    const memtable = this.#memtable;
+    this.key = memtable.key(entry);
+    this.keyLength = this.key.length;
+    this.kind = memtable.kinds[entry]! & ~ENTRY_EXPIRES;
+    this.expiryMs = memtable.expiryOf(entry);
+    this.value = memtable.arena;
+    this.valueStart = memtable.valueStarts[entry]!;
+    this.valueEnd = this.valueStart + memtable.valueLengths[entry]!;
+    return 'entry';
+  }
+
+  load(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  hides(key: Uint8Array, length: number): boolean {
+    return this.#ranges.length > 0 && coversKey(this.#ranges, key, 0, length);
+  }
+}
+
+/** Blocks fetched ahead of a scan in one go. */
+const READ_AHEAD_BLOCKS = 16;
+
+/** Entries of an open table within bounds (from inclusive, to exclusive) and the table's clip. */
+export class TableCursor implements EntryCursor {
+  readonly #table: OpenTable;
+  readonly #source: BlockSource;
+  readonly #from: Uint8Array;
+  readonly #to: Uint8Array | undefined;
+  readonly #view = new DataBlockView();
+  readonly #loaded = new Map<number, Uint8Array>();
+  #block: number;
+  #lastBlock: number;
+  #slot = -1;
+  #inBlock = false;
+  #first = true;
+  #readAhead = 1;
+  key: Uint8Array = new Uint8Array(256);
+  keyLength = 0;
+  kind = 0;
+  expiryMs = 0;
+  value: Uint8Array = new Uint8Array(0);
+  valueStart = 0;
+  valueEnd = 0;
+
+  constructor(table: OpenTable, source: BlockSource, from: Uint8Array, to: Uint8Array | undefined) {
+    const { smallest, largest } = table.meta;
+    this.#table = table;
+    this.#source = source;
+    this.#from = compareKeys(from, smallest) < 0 ? smallest : from;
+    this.#to = to;
+    const { index } = table.parts!;
+    this.#block = index.blockOf(this.#from, 0, this.#from.length);
+    const end = to !== undefined && compareKeys(to, largest) < 0 ? to : largest;
+    this.#lastBlock = Math.min(index.blocks - 1, index.blockOf(end, 0, end.length));
+  }
+
+  advance(): Advance {
+    for (;;) {
+      if (!this.#inBlock) {
+        if (this.#block > this.#lastBlock) return 'end';
+        if (!this.#enter()) return 'load';
+      }
+      if (this.#slot >= this.#view.count) {
+        this.#inBlock = false;
+        this.#block++;
+        continue;
+      }
+      this.#view.read(this.#slot++);
+      return this.#take() ? 'entry' : 'end';
+    }
+  }
+
+  async load(signal?: AbortSignal): Promise<void> {
+    const { index } = this.#table.parts!;
+    const reads: BlockRead[] = [];
+    const end = Math.min(this.#lastBlock, this.#block + this.#readAhead - 1);
+    for (let block = this.#block; block <= end; block++)
+      reads.push({ file: this.#table, block: index.address(block) });
+    this.#readAhead = Math.min(READ_AHEAD_BLOCKS, this.#readAhead * 4);
+    const options = signal === undefined ? { fill: false } : { fill: false, signal };
+    const contents = await this.#source.read(reads, options);
+    for (const [i, { block }] of reads.entries()) this.#loaded.set(block.index, contents[i]!);
+  }
+
+  hides(key: Uint8Array, length: number): boolean {
+    const { rangeDeletes } = this.#table.parts!;
+    if (rangeDeletes.length === 0) return false;
+    const { smallest, largest } = this.#table.meta;
+    return (
+      coversKey(rangeDeletes, key, 0, length) &&
+      compareRanges(smallest, 0, smallest.length, key, 0, length) <= 0 &&
+      compareRanges(key, 0, length, largest, 0, largest.length) <= 0
+    );
+  }
+
+  #enter(): boolean {
+    const loaded = this.#loaded.get(this.#block);
+    const bytes =
+      loaded ?? this.#source.resident(this.#table, this.#table.parts!.index.address(this.#block));
+    if (bytes === undefined) return false;
+    this.#loaded.delete(this.#block);
+    this.#view.open(bytes);
+    this.#slot = this.#first ? this.#view.lowerBound(this.#from, 0, this.#from.length) : 0;
+    this.#first = false;
+    this.#inBlock = true;
+    return true;
+  }
+
+  /** @hot Copies the entry's key out; false beyond the bounds. */
+  #take(): boolean {
+    const view = this.#view;
+    const length = view.prefixLength + view.suffixEnd - view.suffixStart;
+    if (length > this.key.length) this.key = new Uint8Array(2 * length);
+    this.keyLength = view.copyKey(this.key);
+    const { largest } = this.#table.meta;
+    const to = this.#to;
+    if (compareRanges(this.key, 0, length, largest, 0, largest.length) > 0) return this.#end();
+    if (to !== undefined && compareRanges(this.key, 0, length, to, 0, to.length) >= 0)
+      return this.#end();
+    this.kind = view.kind & ~ENTRY_EXPIRES;
+    this.expiryMs = view.expiryMs;
+    this.value = view.bytes;
+    this.valueStart = view.valueStart;
+    this.valueEnd = view.valueEnd;
+    return true;
+  }
+
+  #end(): boolean {
+    this.#inBlock = false;
+    this.#block = this.#lastBlock + 1;
+    return false;
+  }
+}

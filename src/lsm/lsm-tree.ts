@@ -1,0 +1,470 @@
+/**
+ * The tree: an active memtable, sealed ones that wait to be written, and a version of tables on the object store. One writer, no log:
+ * what is not in a table when the process dies is the business of whoever replays it.
+ *
+ * Owns its memtables, its open tables and the order of its version edits. Does not own the store, the block source or the files.
+ *
+ * Invariants
+ *  L1  Sources from new to old: active memtable, sealed memtables, runs. A read sees every write made before it began.
+ *  L2  Writes never wait. `unflushedBytes` tells how far behind writing out is; whoever writes holds back by it.
+ *  L3  Sealed memtables are written in the order in which they were sealed; a version never holds a later one without an earlier one.
+ *  L4  A read that is under way keeps reading the version it began with: tables that left it stay readable until it ends.
+ *
+ * Requests: a flush puts one file; opening a table gets one range; a point read gets one block, found by filter in nearly all cases at
+ * the first try; blocks that are adjacent share a request.
+ */
+import { internal } from '../base/errors.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import type { BlockRead, BlockSource } from './block-source.ts';
+import { mayContain } from './bloom-filter.ts';
+import { DataBlockView } from './data-block.ts';
+import { type EntryCursor, MemtableCursor, TableCursor } from './entry-cursor.ts';
+import { fingerprint } from './key-fingerprint.ts';
+import { compareKeys, compareRanges } from './key-order.ts';
+import { Lookup } from './lookup.ts';
+import { afterPrefix, Memtable } from './memtable.ts';
+import { writeMemtable } from './memtable-flush.ts';
+import { MergedScan } from './merged-scan.ts';
+import { OpenTable } from './open-table.ts';
+import { coversKey, normalizeRanges } from './table-format.ts';
+import { placedTable, type TableFiles } from './table-files.ts';
+import { ENTRY, ENTRY_EXPIRES, type TableMeta } from './table-meta.ts';
+import { TABLE_DEFAULTS, type TableOptions } from './table-writer.ts';
+import { applyEdit, EMPTY_VERSION, type TreeVersion, type VersionEdit } from './tree-version.ts';
+
+export interface TreeOptions {
+  readonly table: TableOptions;
+  /** The active memtable is sealed beyond this. Default 8 MiB. */
+  readonly memtableBytes: number;
+}
+
+export const TREE_DEFAULTS: TreeOptions = { table: TABLE_DEFAULTS, memtableBytes: 8 << 20 };
+
+export interface TreeParams {
+  readonly store: ObjectStore;
+  readonly blocks: BlockSource;
+  readonly files: TableFiles;
+  readonly yieldToLoop: () => Promise<void>;
+  readonly options?: Partial<TreeOptions>;
+  readonly version?: TreeVersion;
+  /** First epoch of this tree: above all epochs of `version`. Default 1. */
+  readonly epoch?: number;
+}
+
+const NEVER = Number.POSITIVE_INFINITY;
+const NO_VALUE = new Uint8Array(0);
+/** File number and block number as one number. */
+const blockKey = (fileNo: number, block: number): number => fileNo * 2 ** 22 + block;
+
+interface OpenRun {
+  readonly tables: readonly OpenTable[];
+}
+
+/** What a lookup needs before it can go on. */
+class Wants {
+  readonly tables = new Set<OpenTable>();
+  readonly blocks = new Map<number, BlockRead>();
+  readonly arrived = new Map<number, Uint8Array>();
+}
+
+export class LsmTree {
+  readonly #store: ObjectStore;
+  readonly #blocks: BlockSource;
+  readonly #files: TableFiles;
+  readonly #yieldToLoop: () => Promise<void>;
+  readonly #options: TreeOptions;
+  readonly #open = new Map<string, OpenTable>();
+  readonly #view = new DataBlockView();
+  #active: Memtable;
+  /** Newest first. */
+  #sealed: readonly Memtable[] = [];
+  #version: TreeVersion;
+  #runs: readonly OpenRun[] = [];
+  #epoch: number;
+  #flushing: Promise<void> | undefined;
+  #readers = 0;
+  #retired: OpenTable[] = [];
+
+  constructor(params: TreeParams) {
+    this.#store = params.store;
+    this.#blocks = params.blocks;
+    this.#files = params.files;
+    this.#yieldToLoop = params.yieldToLoop;
+    this.#options = { ...TREE_DEFAULTS, ...params.options };
+    this.#epoch = params.epoch ?? 1;
+    this.#active = this.#newMemtable();
+    this.#version = EMPTY_VERSION;
+    if (params.version !== undefined) this.#install(params.version);
+  }
+
+  get version(): TreeVersion {
+    return this.#version;
+  }
+
+  /** The epoch that writes go to now. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Bytes in memtables. */
+  get unflushedBytes(): number {
+    return this.#sealed.reduce((sum, { bytes }) => sum + bytes, this.#active.bytes);
+  }
+
+  get sealedMemtables(): number {
+    return this.#sealed.length;
+  }
+
+  /** Memory of memtables, indexes and filters. */
+  get bytesInMemory(): number {
+    let sum = this.#active.bytesInMemory;
+    for (const memtable of this.#sealed) sum += memtable.bytesInMemory;
+    for (const table of this.#open.values()) sum += table.bytesInMemory;
+    return sum;
+  }
+
+  /** @hot */
+  put(key: Uint8Array, value: Uint8Array, expiryMs = NEVER): void {
+    this.#write(key, ENTRY.put, value, expiryMs);
+  }
+
+  /** @hot */
+  delete(key: Uint8Array): void {
+    this.#write(key, ENTRY.delete, NO_VALUE, NEVER);
+  }
+
+  /** @hot Adds an operand on top of whatever the key holds, without reading it. */
+  merge(key: Uint8Array, operand: Uint8Array, expiryMs = NEVER): void {
+    this.#write(key, ENTRY.merge, operand, expiryMs);
+  }
+
+  /** Deletes all keys that begin with `prefix`, a prefix in the sense of `TableOptions.prefixLength`. */
+  deletePrefix(prefix: Uint8Array): void {
+    this.#active.deletePrefix(prefix);
+  }
+
+  /**
+   * @hot What the tree says of a key, if memory or local disk can tell; undefined if something has to be fetched. Bytes of the answer are
+   * good until the next write.
+   */
+  lookupResident(key: Uint8Array): Lookup | undefined {
+    return this.#probe(key, fingerprint(key, 0, key.length), undefined);
+  }
+
+  /**
+   * The same for many keys, fetching what is missing: keys in order share blocks, adjacent blocks share requests. Answers in the order of
+   * the keys, their bytes their own or immutable.
+   * @throws `data` BLOCK_CORRUPT, TABLE_CORRUPT, TABLE_MISSING; `unavailable`
+   */
+  async lookupAll(keys: readonly Uint8Array[], signal?: AbortSignal): Promise<readonly Lookup[]> {
+    const answers: (Lookup | undefined)[] = Array.from({ length: keys.length }, () => undefined);
+    const wants = new Wants();
+    let open = keys.map((_, i) => i);
+    this.#readers++;
+    try {
+      for (;;) {
+        open = open.filter((i) => {
+          const key = keys[i]!;
+          const lookup = this.#probe(key, fingerprint(key, 0, key.length), wants);
+          answers[i] = lookup;
+          return lookup === undefined;
+        });
+        if (open.length === 0) return answers as readonly Lookup[]; // all are answered
+        await this.#supply(wants, signal);
+      }
+    } finally {
+      this.#endRead();
+    }
+  }
+
+  /** All live keys that begin with `prefix`, a prefix in the sense of `prefixLength`, in order. */
+  async scanPrefix(prefix: Uint8Array, signal?: AbortSignal): Promise<MergedScan> {
+    const memtables = [this.#active, ...this.#sealed];
+    const cursors: EntryCursor[] = [];
+    for (const memtable of memtables) {
+      const frozen = memtable.sealed ? memtable : frozenPart(memtable, prefix, this.#options.table);
+      const entries = memtable.sealed
+        ? memtable.entriesWithPrefix(prefix)
+        : Array.from({ length: frozen.count }, (_, i) => i);
+      const ranges = memtable.deletesPrefix(prefix)
+        ? [{ from: prefix, to: afterPrefix(prefix) }]
+        : [];
+      cursors.push(new MemtableCursor(frozen, entries, ranges));
+      if (ranges.length > 0) return new MergedScan(cursors, signal);
+    }
+    const print = fingerprint(prefix, 0, prefix.length);
+    return this.#scan(cursors, prefix, afterPrefix(prefix), {
+      signal,
+      skip: ({ parts }) => !mayContain(parts!.filter, print),
+    });
+  }
+
+  /** All live keys from `from` (inclusive) to `to` (exclusive; absent: to the end), in order. Seals the active memtable. */
+  async scanRange(
+    from: Uint8Array,
+    to: Uint8Array | undefined,
+    signal?: AbortSignal,
+  ): Promise<MergedScan> {
+    this.seal();
+    const cursors = this.#sealed.map((memtable) => rangeCursor(memtable, from, to));
+    return this.#scan(cursors, from, to, { signal, skip: () => false });
+  }
+
+  /** Closes the epoch: later writes go to a new memtable. O(1). @returns the epoch that was closed */
+  seal(): number {
+    const closed = this.#epoch++;
+    if (this.#active.isEmpty) {
+      this.#active = this.#newMemtable();
+      return closed;
+    }
+    this.#active.sealed = true;
+    this.#sealed = [this.#active, ...this.#sealed];
+    this.#active = this.#newMemtable();
+    return closed;
+  }
+
+  /** Writes out what is sealed by now; settles when it is durable and in the version. */
+  async flush(): Promise<void> {
+    const last = this.#sealed[0];
+    if (last === undefined) return;
+    while (this.#sealed.includes(last)) {
+      this.#flushing ??= this.#flushOldest().finally(() => {
+        this.#flushing = undefined;
+      });
+      await this.#flushing;
+    }
+  }
+
+  /** Takes the result of a compaction in. */
+  adopt(edit: VersionEdit): void {
+    this.#install(applyEdit(this.#version, edit));
+  }
+
+  /** Opens every table's index and filter ahead of need. */
+  async openTables(signal?: AbortSignal): Promise<void> {
+    await Promise.all([...this.#open.values()].map((table) => table.open(this.#store, signal)));
+  }
+
+  close(): void {
+    for (const table of this.#open.values()) this.#blocks.forget(table);
+    for (const table of this.#retired) this.#blocks.forget(table);
+    this.#open.clear();
+    this.#retired = [];
+  }
+
+  /** @hot */
+  #write(key: Uint8Array, kind: number, value: Uint8Array, expiryMs: number): void {
+    this.#active.write(key, fingerprint(key, 0, key.length), kind, value, expiryMs);
+    if (this.#active.bytes >= this.#options.memtableBytes) this.seal();
+  }
+
+  #newMemtable(): Memtable {
+    return new Memtable(this.#epoch, this.#options.table.prefixLength);
+  }
+
+  /** @hot L1. Undefined if something is missing; it is noted in `wants`, speculatively for all sources that may have the key. */
+  #probe(key: Uint8Array, print: number, wants: Wants | undefined): Lookup | undefined {
+    const lookup = new Lookup();
+    if (this.#probeMemtable(this.#active, key, print, lookup, wants !== undefined)) return lookup;
+    for (const memtable of this.#sealed)
+      if (this.#probeMemtable(memtable, key, print, lookup, false)) return lookup;
+    let missing = false;
+    for (const { tables } of this.#runs) {
+      const table = tableOf(tables, key);
+      if (table === undefined) continue;
+      const outcome = this.#probeTable(table, key, print, wants, missing ? undefined : lookup);
+      if (outcome === 'settled' && !missing) return lookup;
+      if (outcome === 'missing') {
+        if (wants === undefined) return undefined;
+        missing = true;
+      }
+    }
+    return missing ? undefined : lookup;
+  }
+
+  /** `copy`: the answer has to outlive the next write. */
+  #probeMemtable(
+    memtable: Memtable,
+    key: Uint8Array,
+    print: number,
+    lookup: Lookup,
+    copy: boolean,
+  ): boolean {
+    const entry = memtable.find(key, 0, key.length, print);
+    if (entry !== -1) {
+      const kind = memtable.kinds[entry]! & ~ENTRY_EXPIRES;
+      const value = copy ? memtable.value(entry).slice() : memtable.value(entry);
+      if (lookup.take(kind, value, memtable.expiryOf(entry))) return true;
+    }
+    return memtable.hidesOlder(key, 0, key.length);
+  }
+
+  /** `lookup` undefined: only note what would be needed. */
+  #probeTable(
+    table: OpenTable,
+    key: Uint8Array,
+    print: number,
+    wants: Wants | undefined,
+    lookup: Lookup | undefined,
+  ): 'settled' | 'older' | 'missing' {
+    const { parts } = table;
+    if (parts === undefined) {
+      wants?.tables.add(table);
+      return 'missing';
+    }
+    const covered =
+      parts.rangeDeletes.length > 0 && coversKey(parts.rangeDeletes, key, 0, key.length);
+    const passed = covered ? 'settled' : 'older';
+    if (!mayContain(parts.filter, print)) return passed;
+    const block = parts.index.blockOf(key, 0, key.length);
+    if (block === parts.index.blocks) return passed;
+    const address = parts.index.address(block);
+    const bytes =
+      wants?.arrived.get(blockKey(table.fileNo, block)) ?? this.#blocks.resident(table, address);
+    if (bytes === undefined) {
+      wants?.blocks.set(blockKey(table.fileNo, block), { file: table, block: address });
+      return 'missing';
+    }
+    if (lookup === undefined) return passed;
+    const view = this.#view;
+    view.open(bytes);
+    if (view.find(key, 0, key.length, print) === -1) return passed;
+    const value = bytes.subarray(view.valueStart, view.valueEnd);
+    return lookup.take(view.kind & ~ENTRY_EXPIRES, value, view.expiryMs) ? 'settled' : passed;
+  }
+
+  async #supply(wants: Wants, signal?: AbortSignal): Promise<void> {
+    const tables = [...wants.tables];
+    const reads = [...wants.blocks.entries()].filter(([id]) => !wants.arrived.has(id));
+    wants.tables.clear();
+    wants.blocks.clear();
+    const options = signal === undefined ? { fill: true } : { fill: true, signal };
+    const [contents] = await Promise.all([
+      reads.length === 0
+        ? []
+        : this.#blocks.read(
+            reads.map(([, read]) => read),
+            options,
+          ),
+      ...tables.map((table) => table.open(this.#store, signal)),
+    ]);
+    for (const [i, [id]] of reads.entries()) wants.arrived.set(id, contents[i]!);
+  }
+
+  async #scan(
+    memtables: readonly EntryCursor[],
+    from: Uint8Array,
+    to: Uint8Array | undefined,
+    options: { signal: AbortSignal | undefined; skip: (table: OpenTable) => boolean },
+  ): Promise<MergedScan> {
+    const tables = this.#runs.flatMap((run) =>
+      run.tables.filter(({ meta }) => meets(meta, from, to)),
+    );
+    await Promise.all(tables.map((table) => table.open(this.#store, options.signal)));
+    const cursors = tables
+      .filter((table) => table.parts!.rangeDeletes.length > 0 || !options.skip(table))
+      .map((table) => new TableCursor(table, this.#blocks, from, to));
+    return new MergedScan([...memtables, ...cursors], options.signal);
+  }
+
+  /** L3 */
+  async #flushOldest(): Promise<void> {
+    const memtable = this.#sealed.at(-1);
+    if (memtable === undefined) return;
+    const finished = await writeMemtable(memtable, this.#options.table, this.#yieldToLoop);
+    const file = await this.#files.write(finished.bytes);
+    const epochs = { minEpoch: memtable.epoch, maxEpoch: memtable.epoch };
+    const meta = placedTable(file, { ...finished, ...epochs });
+    const table = new OpenTable(meta);
+    table.openFrom(finished.bytes);
+    this.#open.set(meta.id, table);
+    // Its blocks were just written by the task that is likely to read them again.
+    this.#blocks.admit(table, finished.bytes, []);
+    this.#install(applyEdit(this.#version, { removed: new Set(), added: [meta], level: 0 }));
+    if (this.#sealed.at(-1) !== memtable)
+      throw internal('FLUSH_ORDER', 'memtables were written out of order');
+    this.#sealed = this.#sealed.slice(0, -1);
+  }
+
+  #install(version: TreeVersion): void {
+    const names = new Set<string>();
+    const runs = version.runs.map(({ tables }) => ({
+      tables: tables.map((meta) => {
+        names.add(meta.id);
+        let table = this.#open.get(meta.id);
+        if (table === undefined) {
+          table = new OpenTable(meta);
+          this.#open.set(meta.id, table);
+        }
+        return table;
+      }),
+    }));
+    for (const [id, table] of this.#open) {
+      if (names.has(id)) continue;
+      this.#open.delete(id);
+      this.#retired.push(table);
+    }
+    this.#version = version;
+    this.#runs = runs;
+    if (this.#readers === 0) this.#forgetRetired();
+  }
+
+  /** L4 */
+  #endRead(): void {
+    this.#readers--;
+    if (this.#readers === 0) this.#forgetRetired();
+  }
+
+  #forgetRetired(): void {
+    for (const table of this.#retired) this.#blocks.forget(table);
+    this.#retired = [];
+  }
+}
+
+/** @hot The table of a run whose bounds hold the key. */
+function tableOf(tables: readonly OpenTable[], key: Uint8Array): OpenTable | undefined {
+  let low = 0;
+  let high = tables.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const { largest } = tables[middle]!.meta;
+    if (compareRanges(largest, 0, largest.length, key, 0, key.length) < 0) low = middle + 1;
+    else high = middle;
+  }
+  const table = tables[low];
+  if (table === undefined) return undefined;
+  const { smallest } = table.meta;
+  return compareRanges(smallest, 0, smallest.length, key, 0, key.length) <= 0 ? table : undefined;
+}
+
+function meets(meta: TableMeta, from: Uint8Array, to: Uint8Array | undefined): boolean {
+  return (
+    compareKeys(meta.largest, from) >= 0 && (to === undefined || compareKeys(meta.smallest, to) < 0)
+  );
+}
+
+/** The entries of a memtable that begin with `prefix`, as a memtable of their own: the other goes on changing. */
+function frozenPart(memtable: Memtable, prefix: Uint8Array, options: TableOptions): Memtable {
+  const part = new Memtable(memtable.epoch, options.prefixLength, 1024);
+  for (const entry of memtable.entriesWithPrefix(prefix)) part.copyEntry(memtable, entry);
+  part.sealed = true;
+  return part;
+}
+
+function rangeCursor(
+  memtable: Memtable,
+  from: Uint8Array,
+  to: Uint8Array | undefined,
+): MemtableCursor {
+  const { order, ends } = memtable.groups();
+  let start = 0;
+  for (const end of ends) {
+    if (end - start > 1) order.subarray(start, end).sort((a, b) => memtable.compare(a, b));
+    start = end;
+  }
+  const entries = order.filter((entry) => {
+    const key = memtable.key(entry);
+    return compareKeys(key, from) >= 0 && (to === undefined || compareKeys(key, to) < 0);
+  });
+  return new MemtableCursor(memtable, entries, normalizeRanges(memtable.rangeDeletes()));
+}
