@@ -24,9 +24,15 @@ export interface Namespaced<N> {
   setNamespace(namespace: N): void;
   /**
    * Whether all of this state for the current key and namespace can be read without waiting (B5). If not, it is noted for the
-   * residency's next `load`. Reading what is not resident is `internal` STATE_NOT_RESIDENT; blind writes (put, add, clear) need nothing.
+   * residency's next `load`. Reading what is not resident is `internal` STATE_NOT_RESIDENT; writes (put, clear) need nothing, nor does `add` for which
+   * `prepareAdd` is true.
    */
   prepare(): boolean;
+  /**
+   * The same for `add` of list, reducing and aggregating state: false only where adding has to read, as with an aggregate function that
+   * cannot merge, or with TTL.
+   */
+  prepareAdd(): boolean;
   /** Map state: the same for one entry. */
   prepareEntry?(userKey: unknown): boolean;
   /**

@@ -24,7 +24,7 @@ import type {
   TimerTarget,
   VOID_NAMESPACE,
 } from '../keyed-state-backend.ts';
-import { buildState } from './build-state.ts';
+import { buildState } from '../cells/build-state.ts';
 import { type CapturedTable, SnapshotBuffers, SnapshotCapture } from './snapshot-capture.ts';
 import {
   covers,
@@ -36,10 +36,10 @@ import {
   writeAddress,
   writeValueEntry,
 } from './snapshot-format.ts';
-import { type Bucket, BucketLayout, Cell, KeyContext, StateTable } from './state-table.ts';
-import { refuseGeneric, storedCodec, storedDecoder, storedSchema } from './stored-value.ts';
-import type { Timer } from './timer-queue.ts';
-import { HashMapTimerService } from './timer-service.ts';
+import { type Bucket, BucketLayout, Cell, SnapshotContext, StateTable } from './state-table.ts';
+import { refuseGeneric, storedCodec, storedDecoder, storedSchema } from '../cells/stored-value.ts';
+import type { Timer } from '../cells/timer-queue.ts';
+import { CellTimerService } from '../cells/timer-service.ts';
 
 /** One restored file: its bytes stay until every state in it has been claimed. */
 interface RestoredFile {
@@ -86,7 +86,7 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
   readonly maxParallelism: number;
   readonly residency = undefined;
   readonly #params: KeyedBackendParams;
-  readonly #context: KeyContext;
+  readonly #context: SnapshotContext;
   readonly #layout: BucketLayout;
   readonly #identify: (key: unknown) => unknown;
   /** Keys are their own identity. */
@@ -97,7 +97,7 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
     string,
     { readonly descriptor: StateDescriptor; readonly table: StateTable }
   >();
-  readonly #timers = new Map<string, HashMapTimerService<unknown>>();
+  readonly #timers = new Map<string, CellTimerService<unknown, StateTable>>();
   readonly #tables: CapturedTable[] = [];
   readonly #tableIndex = new Map<StateTable, number>();
   readonly #captures = new Set<SnapshotCapture>();
@@ -111,7 +111,7 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
     this.#layout = new BucketLayout(params.keyGroupRange);
     this.#identify = keyIdentity(params.keySchema);
     this.#plainKeys = PLAIN_KEYS.has(params.keySchema.kind);
-    this.#context = new KeyContext((key) => this.#keyGroupOf(key));
+    this.#context = new SnapshotContext((key) => this.#keyGroupOf(key));
     this.#keyCodec = keyCodec(params.keySchema);
     this.#files = files;
     this.#context.capture = (table, bucket) => this.#captureBucket(table, bucket);
@@ -166,7 +166,7 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
     const identify = keyIdentity(namespaceSchema);
     const make = (domain: 'event' | 'processing'): StateTable =>
       new StateTable(`${name}/${domain}`, this.#layout, this.#context);
-    const service = new HashMapTimerService<N>({
+    const service = new CellTimerService<N, StateTable>({
       context: this.#context,
       target,
       identify,
@@ -175,7 +175,7 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
       identifyKey: this.#identify,
       watermark: () => this.#watermark,
     });
-    this.#timers.set(name, service as HashMapTimerService<unknown>); // namespaces are opaque to the backend
+    this.#timers.set(name, service as CellTimerService<unknown, StateTable>); // namespaces are opaque to the backend
     const codecs: EntryCodecs = { key: this.#keyCodec, namespace: keyCodec(namespaceSchema) };
     for (const domain of ['event', 'processing'] as const) {
       const table = service.tables[domain];
@@ -379,7 +379,7 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
     let left = limit;
     for (;;) {
       // The earliest timer of all services first, so that services of one operator interleave by time.
-      let earliest: HashMapTimerService<unknown> | undefined;
+      let earliest: CellTimerService<unknown, StateTable> | undefined;
       for (const service of this.#timers.values()) {
         const next = service.next(domain);
         if (

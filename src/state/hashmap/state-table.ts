@@ -18,10 +18,12 @@
  * MAP_ENTRIES_MAX keys go into a further map. Guarded by `bench/runtime.ts`.
  */
 import type { KeyGroupRange } from '../../types/key-group.ts';
+import type { CellTable, StoredCell, TimerTable } from '../cells/cell-table.ts';
+import { KeyContext } from '../cells/key-context.ts';
 
 const MAP_ENTRIES_MAX = 2 ** 23;
 
-export class Cell {
+export class Cell implements StoredCell {
   readonly key: unknown;
   readonly keyGroup: number;
   readonly namespace: unknown;
@@ -88,38 +90,19 @@ export class BucketLayout {
   }
 }
 
-/** The key that states refer to, and the snapshot clock: one per backend, shared by its tables. */
-export class KeyContext {
-  key: unknown = undefined;
-  keyId: unknown = undefined;
-  /** Grows with every change of the key: what was found for an earlier version is stale. */
-  version = 0;
+/** The key, and the snapshot clock. */
+export class SnapshotContext extends KeyContext {
   /** Grows with every snapshot. */
   epoch = 0;
-  readonly #keyGroupOf: (key: unknown) => number;
-  #keyGroup = -1;
-  #keyGroupVersion = -1;
-
-  constructor(keyGroupOf: (key: unknown) => number) {
-    this.#keyGroupOf = keyGroupOf;
-  }
 
   /** Captures a bucket for the snapshots that still miss it, before it changes (T1). */
   capture: (table: StateTable, bucket: Bucket) => void = () => {};
-
-  get keyGroup(): number {
-    if (this.#keyGroupVersion !== this.version) {
-      this.#keyGroup = this.#keyGroupOf(this.key);
-      this.#keyGroupVersion = this.version;
-    }
-    return this.#keyGroup;
-  }
 }
 
-export class StateTable {
+export class StateTable implements CellTable, TimerTable {
   readonly name: string;
   readonly layout: BucketLayout;
-  readonly context: KeyContext;
+  readonly context: SnapshotContext;
   readonly buckets: (Bucket | undefined)[];
   readonly #first = new Map<unknown, Cell>();
   readonly #maps: Map<unknown, Cell>[] = [this.#first];
@@ -127,7 +110,7 @@ export class StateTable {
   #version = -1;
   #namespaceId: unknown = undefined;
 
-  constructor(name: string, layout: BucketLayout, context: KeyContext) {
+  constructor(name: string, layout: BucketLayout, context: SnapshotContext) {
     this.name = name;
     this.layout = layout;
     this.context = context;
@@ -159,6 +142,23 @@ export class StateTable {
     this.#version = this.context.version;
     this.#cell = this.head();
     return this.#cell;
+  }
+
+  /** @hot On the heap everything is there. */
+  findForAdd(namespaceId: unknown): Cell | undefined {
+    return this.find(namespaceId);
+  }
+
+  startFold(namespace: unknown, namespaceId: unknown, value: unknown): void {
+    this.put(namespace, namespaceId, value);
+  }
+
+  prepare(): boolean {
+    return true;
+  }
+
+  prepareAdd(): boolean {
+    return true;
   }
 
   /** @hot Must be called before a cell, or what its value refers to, is changed (T1). */
@@ -217,6 +217,13 @@ export class StateTable {
   restore(keyId: unknown, cell: Cell): void {
     this.#join(keyId, cell);
     this.#version = -1;
+  }
+
+  restoreCell(keyId: unknown, from: Omit<StoredCell, 'next'>): void {
+    this.restore(
+      keyId,
+      new Cell(from.key, from.keyGroup, from.namespace, from.namespaceId, from.value),
+    );
   }
 
   /** Every cell at the time of the call. */

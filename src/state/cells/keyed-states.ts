@@ -1,4 +1,4 @@
-/** The five kinds of keyed state over a `StateTable`. */
+/** The five kinds of keyed state over a `CellTable`. */
 import { MillraceError } from '../../base/errors.ts';
 import type {
   AggregateFunction,
@@ -9,16 +9,16 @@ import type {
   ValueState,
 } from '../descriptor.ts';
 import type { Namespaced } from '../keyed-state-backend.ts';
-import type { StateTable } from './state-table.ts';
+import type { CellTable } from './cell-table.ts';
 
 /** What the kinds share: the table, the current namespace, and how two values of one key fold. */
 class TableState<V> {
-  protected readonly table: StateTable;
+  protected readonly table: CellTable;
   readonly #identify: (namespace: unknown) => unknown;
   protected namespace: unknown = undefined;
   protected namespaceId: unknown = undefined;
 
-  constructor(table: StateTable, identify: (namespace: unknown) => unknown) {
+  constructor(table: CellTable, identify: (namespace: unknown) => unknown) {
     this.table = table;
     this.#identify = identify;
   }
@@ -28,9 +28,12 @@ class TableState<V> {
     return this.table.find(this.namespaceId) !== undefined;
   }
 
-  /** On the heap everything is resident. */
   prepare(): boolean {
-    return true;
+    return this.table.prepare(this.namespace, this.namespaceId);
+  }
+
+  prepareAdd(): boolean {
+    return this.table.prepareAdd(this.namespace, this.namespaceId);
   }
 
   setNamespace(namespace: unknown): void {
@@ -72,13 +75,13 @@ class TableState<V> {
   }
 }
 
-export class HashMapValueState
+export class CellValueState
   extends TableState<unknown>
   implements ValueState<unknown>, Namespaced<unknown>
 {
   readonly #fallback: unknown;
 
-  constructor(table: StateTable, identify: (namespace: unknown) => unknown, fallback: unknown) {
+  constructor(table: CellTable, identify: (namespace: unknown) => unknown, fallback: unknown) {
     super(table, identify);
     this.#fallback = fallback;
   }
@@ -107,7 +110,7 @@ export class HashMapValueState
   }
 }
 
-export class HashMapListState
+export class CellListState
   extends TableState<unknown[]>
   implements ListState<unknown>, Namespaced<unknown>
 {
@@ -116,9 +119,9 @@ export class HashMapListState
   }
 
   add(value: unknown): void {
-    const cell = this.table.find(this.namespaceId);
+    const cell = this.table.findForAdd(this.namespaceId);
     if (cell === undefined) {
-      this.store([value]);
+      this.table.startFold(this.namespace, this.namespaceId, [value]);
       return;
     }
     this.table.touch(cell);
@@ -147,14 +150,14 @@ export interface MapEntry {
 }
 
 /** Entries by identity of the user key, so that composite keys compare by value. */
-export class HashMapMapState
+export class CellMapState
   extends TableState<Map<unknown, MapEntry>>
   implements MapState<unknown, unknown>, Namespaced<unknown>
 {
   readonly #identifyKey: (key: unknown) => unknown;
 
   constructor(
-    table: StateTable,
+    table: CellTable,
     identify: (namespace: unknown) => unknown,
     identifyKey: (key: unknown) => unknown,
   ) {
@@ -215,14 +218,14 @@ export class HashMapMapState
   }
 }
 
-export class HashMapReducingState
+export class CellReducingState
   extends TableState<unknown>
   implements ReducingState<unknown>, Namespaced<unknown>
 {
   readonly #reduce: (a: unknown, b: unknown) => unknown;
 
   constructor(
-    table: StateTable,
+    table: CellTable,
     identify: (namespace: unknown) => unknown,
     reduce: (a: unknown, b: unknown) => unknown,
   ) {
@@ -236,8 +239,13 @@ export class HashMapReducingState
 
   /** @hot */
   add(value: unknown): void {
-    const cell = this.table.find(this.namespaceId);
-    this.store(cell === undefined ? value : this.#reduce(cell.value, value));
+    const cell = this.table.findForAdd(this.namespaceId);
+    if (cell === undefined) {
+      this.table.startFold(this.namespace, this.namespaceId, value);
+      return;
+    }
+    this.table.touch(cell);
+    cell.value = this.#reduce(cell.value, value);
   }
 
   protected override fold(a: unknown, b: unknown): unknown {
@@ -245,14 +253,14 @@ export class HashMapReducingState
   }
 }
 
-export class HashMapAggregatingState
+export class CellAggregatingState
   extends TableState<unknown>
   implements AggregatingState<unknown, unknown>, Namespaced<unknown>
 {
   readonly #aggregate: AggregateFunction<unknown, unknown, unknown>;
 
   constructor(
-    table: StateTable,
+    table: CellTable,
     identify: (namespace: unknown) => unknown,
     aggregate: AggregateFunction<unknown, unknown, unknown>,
   ) {
@@ -267,9 +275,10 @@ export class HashMapAggregatingState
 
   /** @hot The accumulator may be changed in place by `add`, hence the touch before it. */
   add(value: unknown): void {
-    const cell = this.table.find(this.namespaceId);
+    const cell = this.table.findForAdd(this.namespaceId);
     if (cell === undefined) {
-      this.store(this.#aggregate.add(value, this.#aggregate.createAccumulator()));
+      const started = this.#aggregate.add(value, this.#aggregate.createAccumulator());
+      this.table.startFold(this.namespace, this.namespaceId, started);
       return;
     }
     this.table.touch(cell);

@@ -3,34 +3,41 @@
  * on restore.
  */
 import type { InternalTimerService, TimerTarget } from '../keyed-state-backend.ts';
-import type { Address } from './snapshot-format.ts';
-import { Cell, type KeyContext, type StateTable } from './state-table.ts';
+import type { StoredCell, TimerTable } from './cell-table.ts';
+import type { KeyContext } from './key-context.ts';
 import { Timer, TimerQueue } from './timer-queue.ts';
 
 export type TimerDomain = 'event' | 'processing';
 
-export interface TimerServiceParams<N> {
+export interface RestoredTimer {
+  readonly key: unknown;
+  readonly keyGroup: number;
+  readonly namespace: unknown;
+  readonly timestamp: number;
+}
+
+export interface TimerServiceParams<N, T extends TimerTable> {
   readonly context: KeyContext;
   readonly target: TimerTarget<N>;
   readonly identify: (namespace: unknown) => unknown;
-  readonly tables: Readonly<Record<TimerDomain, StateTable>>;
+  readonly tables: Readonly<Record<TimerDomain, T>>;
   readonly setKey: (key: unknown) => void;
   readonly identifyKey: (key: unknown) => unknown;
   readonly watermark: () => number;
 }
 
 /** The timer of a cell in a timer table. */
-const timerOf = (cell: Cell): Timer => cell.value as Timer; // timer tables hold nothing else
+const timerOf = (cell: StoredCell): Timer => cell.value as Timer; // timer tables hold nothing else
 
-export class HashMapTimerService<N> implements InternalTimerService<N> {
-  readonly tables: Readonly<Record<TimerDomain, StateTable>>;
-  readonly #params: TimerServiceParams<N>;
+export class CellTimerService<N, T extends TimerTable> implements InternalTimerService<N> {
+  readonly tables: Readonly<Record<TimerDomain, T>>;
+  readonly #params: TimerServiceParams<N, T>;
   readonly #queues: Readonly<Record<TimerDomain, TimerQueue>> = {
     event: new TimerQueue(),
     processing: new TimerQueue(),
   };
 
-  constructor(params: TimerServiceParams<N>) {
+  constructor(params: TimerServiceParams<N, T>) {
     this.#params = params;
     this.tables = params.tables;
   }
@@ -81,16 +88,16 @@ export class HashMapTimerService<N> implements InternalTimerService<N> {
   }
 
   /** Adds a timer read from a snapshot. */
-  restore(
-    domain: TimerDomain,
-    { key, keyGroup, namespace, timestamp }: Address & { readonly timestamp: number },
-  ): void {
+  restore(domain: TimerDomain, { key, keyGroup, namespace, timestamp }: RestoredTimer): void {
     const namespaceId = this.#params.identify(namespace);
     const timer = new Timer(key, keyGroup, namespace, namespaceId, timestamp);
-    this.tables[domain].restore(
-      this.#params.identifyKey(key),
-      new Cell(key, keyGroup, namespace, namespaceId, timer),
-    );
+    this.tables[domain].restoreCell(this.#params.identifyKey(key), {
+      key,
+      keyGroup,
+      namespace,
+      namespaceId,
+      value: timer,
+    });
     this.#queues[domain].add(timer);
   }
 

@@ -76,6 +76,10 @@ export class TtlValueState implements ValueState<unknown>, Namespaced<unknown> {
     return this.#inner.prepare();
   }
 
+  prepareAdd(): boolean {
+    return this.#inner.prepareAdd();
+  }
+
   setNamespace(namespace: unknown): void {
     this.#inner.setNamespace(namespace);
   }
@@ -126,6 +130,10 @@ export class TtlListState implements ListState<unknown>, Namespaced<unknown> {
 
   prepare(): boolean {
     return this.#inner.prepare();
+  }
+
+  prepareAdd(): boolean {
+    return this.#inner.prepareAdd();
   }
 
   setNamespace(namespace: unknown): void {
@@ -197,6 +205,10 @@ export class TtlMapState implements MapState<unknown, unknown>, Namespaced<unkno
     return this.#inner.prepare();
   }
 
+  prepareAdd(): boolean {
+    return this.#inner.prepareAdd();
+  }
+
   setNamespace(namespace: unknown): void {
     this.#inner.setNamespace(namespace);
   }
@@ -247,6 +259,11 @@ export class TtlFoldState implements Namespaced<unknown> {
   }
 
   prepare(): boolean {
+    return this.#inner.prepare();
+  }
+
+  /** What expired has to be told from what is alive. */
+  prepareAdd(): boolean {
     return this.#inner.prepare();
   }
 

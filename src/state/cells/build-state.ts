@@ -2,13 +2,13 @@
 import { keyIdentity } from '../../types/key-codec.ts';
 import type { AggregateFunction, StateDescriptor } from '../descriptor.ts';
 import {
-  HashMapAggregatingState,
-  HashMapListState,
-  HashMapMapState,
-  HashMapReducingState,
-  HashMapValueState,
+  CellAggregatingState,
+  CellListState,
+  CellMapState,
+  CellReducingState,
+  CellValueState,
 } from './keyed-states.ts';
-import type { StateTable } from './state-table.ts';
+import type { CellTable } from './cell-table.ts';
 import { hasTtl } from './stored-value.ts';
 import {
   type Fold,
@@ -20,7 +20,7 @@ import {
 } from './ttl-states.ts';
 
 export interface StateParams {
-  readonly table: StateTable;
+  readonly table: CellTable;
   readonly descriptor: StateDescriptor;
   readonly identify: (namespace: unknown) => unknown;
   readonly wallMs: () => number;
@@ -31,29 +31,29 @@ export function buildState(params: StateParams): unknown {
   if (hasTtl(descriptor)) return buildTtlState(params, new TtlRule(descriptor.ttl!, params.wallMs));
   switch (descriptor.kind) {
     case 'value':
-      return new HashMapValueState(table, identify, descriptor.default);
+      return new CellValueState(table, identify, descriptor.default);
     case 'list':
-      return new HashMapListState(table, identify);
+      return new CellListState(table, identify);
     case 'map':
-      return new HashMapMapState(table, identify, keyIdentity(descriptor.keySchema));
+      return new CellMapState(table, identify, keyIdentity(descriptor.keySchema));
     case 'reducing':
-      return new HashMapReducingState(table, identify, descriptor.reduce);
+      return new CellReducingState(table, identify, descriptor.reduce);
     case 'aggregating':
-      return new HashMapAggregatingState(table, identify, descriptor.aggregate);
+      return new CellAggregatingState(table, identify, descriptor.aggregate);
   }
 }
 
 function buildTtlState({ table, descriptor, identify }: StateParams, rule: TtlRule): unknown {
   const stamped = (fallback?: unknown): TtlValueState =>
-    new TtlValueState(new HashMapValueState(table, identify, undefined), rule, fallback);
+    new TtlValueState(new CellValueState(table, identify, undefined), rule, fallback);
   switch (descriptor.kind) {
     case 'value':
       return stamped(descriptor.default);
     case 'list':
-      return new TtlListState(new HashMapListState(table, identify), rule);
+      return new TtlListState(new CellListState(table, identify), rule);
     case 'map':
       return new TtlMapState(
-        new HashMapMapState(table, identify, keyIdentity(descriptor.keySchema)),
+        new CellMapState(table, identify, keyIdentity(descriptor.keySchema)),
         rule,
       );
     case 'reducing':

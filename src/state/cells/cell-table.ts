@@ -1,0 +1,48 @@
+/**
+ * Where the states of one name live, as the state objects see it: cells of the current key, by namespace.
+ *
+ * `hashmap/state-table.ts` holds everything; `forst/cell-cache.ts` holds what is hot and knows where the rest is. A cell that `find`
+ * returns has a value; undefined means that there is none.
+ */
+export interface StoredCell {
+  readonly key: unknown;
+  readonly keyGroup: number;
+  readonly namespace: unknown;
+  /** Equal for equal namespaces; undefined for none. */
+  readonly namespaceId: unknown;
+  value: unknown;
+  readonly next: StoredCell | undefined;
+}
+
+export interface CellTable {
+  readonly name: string;
+  /** @hot @throws `internal` STATE_NOT_RESIDENT */
+  find(namespaceId: unknown): StoredCell | undefined;
+  /** @hot The same where there are no namespaces. */
+  findOnly(): StoredCell | undefined;
+  /** @hot The cell to fold a further value into: its value may be only what was added since, on top of what is elsewhere. */
+  findForAdd(namespaceId: unknown): StoredCell | undefined;
+  /** @hot When `findForAdd` has found none: the value is folded onto whatever is elsewhere. */
+  startFold(namespace: unknown, namespaceId: unknown, value: unknown): void;
+  /** @hot Must be called before a cell, or what its value refers to, is changed. */
+  touch(cell: StoredCell): void;
+  /** @hot Stores a value, whatever was there. */
+  put(namespace: unknown, namespaceId: unknown, value: unknown): void;
+  remove(namespaceId: unknown): void;
+  /** See `Namespaced.prepare`. */
+  prepare(namespace: unknown, namespaceId: unknown): boolean;
+  /** The same for `findForAdd`. */
+  prepareAdd(namespace: unknown, namespaceId: unknown): boolean;
+}
+
+/** A table of timers: several cells for one key and namespace. */
+export interface TimerTable {
+  /** The newest cell of the current key. */
+  head(): StoredCell | undefined;
+  add(namespace: unknown, namespaceId: unknown, value: unknown): StoredCell;
+  /** Takes a cell of the current key out. */
+  drop(cell: StoredCell): void;
+  cells(): readonly StoredCell[];
+  /** Adds a cell read from a snapshot. */
+  restoreCell(keyId: unknown, cell: Omit<StoredCell, 'next'>): void;
+}
