@@ -33,3 +33,10 @@ export interface Bid {
   readonly dateTime: number;
   readonly extra: string;
 }
+
+/** A record of the one stream of an auction site: exactly one of the three is there. */
+export interface Event {
+  readonly person: Person | undefined;
+  readonly auction: Auction | undefined;
+  readonly bid: Bid | undefined;
+}
