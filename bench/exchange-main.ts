@@ -2,17 +2,8 @@
 import { environment, rangeSource, type Source, t, WatermarkStrategy } from '../src/index.ts';
 import { BATCH_SIZE_MAX, type RecordBatch } from '../src/types/record-batch.ts';
 import { NexmarkGenerator } from './nexmark/generator.ts';
-import type { Bid } from './nexmark/model.ts';
+import { type Bid, bidSchema } from './nexmark/model.ts';
 
-const bidSchema = t.struct({
-  auction: t.int64(),
-  bidder: t.int64(),
-  price: t.int64(),
-  channel: t.string(),
-  url: t.string(),
-  dateTime: t.timestamp(),
-  extra: t.string(),
-});
 const records = Number(process.argv[2]);
 
 const generator = new NexmarkGenerator();

@@ -160,17 +160,15 @@ class RowReader {
   }
 
   #row(kind: number | undefined, dateTime: number): Event {
-    if (kind === KIND_BID)
-      return { person: undefined, auction: undefined, bid: this.#bid(dateTime) };
-    if (kind === KIND_AUCTION)
-      return { person: undefined, auction: this.#auction(dateTime), bid: undefined };
-    if (kind === KIND_PERSON)
-      return { person: this.#person(dateTime), auction: undefined, bid: undefined };
+    if (kind === KIND_BID) return this.#bid(dateTime);
+    if (kind === KIND_AUCTION) return this.#auction(dateTime);
+    if (kind === KIND_PERSON) return this.#person(dateTime);
     throw new RangeError(`a row of kind ${kind}: known are 0 to 2`);
   }
 
   #person(dateTime: number): Person {
     return {
+      kind: 'person',
       id: this.#int64(),
       name: this.#text(),
       emailAddress: this.#text(),
@@ -190,6 +188,7 @@ class RowReader {
     const seller = this.#int64();
     const category = this.#int64();
     return {
+      kind: 'auction',
       id,
       itemName: this.#text(),
       description: this.#text(),
@@ -205,6 +204,7 @@ class RowReader {
 
   #bid(dateTime: number): Bid {
     return {
+      kind: 'bid',
       auction: this.#int64(),
       bidder: this.#int64(),
       price: this.#int64(),

@@ -9,7 +9,7 @@
  *
  * Cost: a bid allocates one object and reuses pooled strings for channel and url; the padding is a slice of a fixed text.
  */
-import type { Auction, Bid, Person } from './model.ts';
+import type { Auction, Bid, Event, Person } from './model.ts';
 
 const PERSON_SHARE = 1;
 const AUCTION_SHARE = 3;
@@ -120,6 +120,7 @@ export class NexmarkGenerator {
     const size =
       8 + name.length + emailAddress.length + creditCard.length + city.length + state.length;
     return {
+      kind: 'person',
       id,
       name,
       emailAddress,
@@ -145,6 +146,7 @@ export class NexmarkGenerator {
     const reserve = initialBid + this.#price();
     const size = 56 + itemName.length + description.length;
     return {
+      kind: 'auction',
       id,
       itemName,
       description,
@@ -170,6 +172,7 @@ export class NexmarkGenerator {
     const channel = hotChannel ? HOT_CHANNELS[index]! : this.#channels[index]!;
     const url = this.#urls[hotChannel ? CHANNELS + index : index]!;
     return {
+      kind: 'bid',
       auction,
       bidder,
       price,
@@ -180,7 +183,7 @@ export class NexmarkGenerator {
     };
   }
 
-  event(n: number): Person | Auction | Bid {
+  event(n: number): Event {
     const kind = NexmarkGenerator.kindOf(n);
     if (kind === 'bid') return this.bid(n);
     return kind === 'person' ? this.person(n) : this.auction(n);

@@ -1,0 +1,91 @@
+/**
+ * Average price for a category: over all auctions of it, of the highest bid while the auction was open. Continuous: every bid that is the
+ * highest of its auction so far changes the average of its category.
+ */
+import { type DataStream, listState, t, valueState } from '../../../src/index.ts';
+import type { Event } from '../model.ts';
+import { dropEarly } from './early-bids.ts';
+import { auctionsOf, bidsOf } from './streams.ts';
+
+/** `previous` is 0 for the first bid of an auction: prices are positive. */
+const raiseSchema = t.struct({ category: t.int64(), price: t.int64(), previous: t.int64() });
+const auctionState = t.struct({
+  category: t.int64(),
+  dateTime: t.timestamp(),
+  expires: t.timestamp(),
+});
+const offerSchema = t.struct({ price: t.int64(), dateTime: t.timestamp() });
+
+const openStates = {
+  auction: valueState(auctionState),
+  highest: valueState(t.int64(), { default: 0 }),
+  early: listState(offerSchema),
+};
+
+/** A bid that raises the highest price of its auction. */
+const raises = (events: DataStream<Event>) =>
+  auctionsOf(events)
+    .keyBy('id')
+    .connect(bidsOf(events).keyBy('auction'))
+    .process(
+      {
+        state: openStates,
+        processElement1({ category, dateTime, expires }, { state, timers }, out) {
+          state.auction.value = { category, dateTime, expires };
+          timers.registerEventTimeTimer(expires);
+          let previous = 0;
+          for (const { price, dateTime: at } of state.early.get()) {
+            if (at < dateTime || at > expires || price <= previous) continue;
+            out.collect({ category, price, previous });
+            previous = price;
+          }
+          if (previous > 0) state.highest.value = previous;
+          state.early.clear();
+        },
+        processElement2({ price, dateTime }, { state, timers }, out) {
+          const auction = state.auction.value;
+          if (auction === undefined) {
+            state.early.add({ price, dateTime });
+            timers.registerEventTimeTimer(dateTime);
+            return;
+          }
+          if (dateTime < auction.dateTime || dateTime > auction.expires) return;
+          const previous = state.highest.value;
+          if (price <= previous) return;
+          state.highest.value = price;
+          out.collect({ category: auction.category, price, previous });
+        },
+        onTimer(timestamp, { state }) {
+          dropEarly(state.early, timestamp);
+          if ((state.auction.value?.expires ?? 0) > timestamp) return;
+          state.auction.clear();
+          state.highest.clear();
+        },
+      },
+      raiseSchema,
+    )
+    .uid('raises');
+
+const totalSchema = t.struct({ sum: t.int64(), auctions: t.int64() });
+const totalStates = { total: valueState(totalSchema, { default: { sum: 0, auctions: 0 } }) };
+
+export interface CategoryAverage {
+  readonly category: number;
+  readonly average: number;
+}
+
+export const q4 = (events: DataStream<Event>) =>
+  raises(events)
+    .keyBy('category')
+    .process<CategoryAverage, typeof totalStates>({
+      state: totalStates,
+      processElement({ category, price, previous }, { state }, out) {
+        const { sum, auctions } = state.total.value;
+        const total = {
+          sum: sum + price - previous,
+          auctions: previous === 0 ? auctions + 1 : auctions,
+        };
+        state.total.value = total;
+        out.collect({ category, average: Math.floor(total.sum / total.auctions) });
+      },
+    });

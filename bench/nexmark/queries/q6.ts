@@ -1,0 +1,106 @@
+/**
+ * Average selling price by seller: of the last ten auctions that closed. Flink SQL cannot run it (an OVER window cannot take retractions);
+ * this is the definition of the original paper and of Beam: an auction closes when it expires, its price is the highest bid while it was
+ * open (one without bids does not count), and every closing auction yields a new average of its seller. Auctions of one seller
+ * that expire at the same time close in the order of their ids.
+ */
+import { type DataStream, listState, t, valueState } from '../../../src/index.ts';
+import type { Event } from '../model.ts';
+import { dropEarly } from './early-bids.ts';
+import { auctionsOf, bidsOf } from './streams.ts';
+
+const SALES = 10;
+
+const saleSchema = t.struct({
+  auction: t.int64(),
+  seller: t.int64(),
+  price: t.int64(),
+  closed: t.timestamp(),
+});
+const openStates = {
+  auction: valueState(
+    t.struct({ seller: t.int64(), dateTime: t.timestamp(), expires: t.timestamp() }),
+  ),
+  highest: valueState(t.int64(), { default: 0 }),
+  early: listState(t.struct({ price: t.int64(), dateTime: t.timestamp() })),
+};
+
+const sales = (events: DataStream<Event>) =>
+  auctionsOf(events)
+    .keyBy('id')
+    .connect(bidsOf(events).keyBy('auction'))
+    .process(
+      {
+        state: openStates,
+        processElement1({ seller, dateTime, expires }, { state, timers }) {
+          state.auction.value = { seller, dateTime, expires };
+          timers.registerEventTimeTimer(expires);
+          let highest = 0;
+          for (const { price, dateTime: at } of state.early.get())
+            if (at >= dateTime && at <= expires && price > highest) highest = price;
+          if (highest > 0) state.highest.value = highest;
+          state.early.clear();
+        },
+        processElement2({ price, dateTime }, { state, timers }) {
+          const auction = state.auction.value;
+          if (auction === undefined) {
+            state.early.add({ price, dateTime });
+            timers.registerEventTimeTimer(dateTime);
+          } else if (
+            dateTime >= auction.dateTime &&
+            dateTime <= auction.expires &&
+            price > state.highest.value
+          ) {
+            state.highest.value = price;
+          }
+        },
+        onTimer(timestamp, { key, state }, out) {
+          dropEarly(state.early, timestamp);
+          const auction = state.auction.value;
+          if (auction === undefined || auction.expires > timestamp) return;
+          const price = state.highest.value;
+          if (price > 0)
+            out.collect({ auction: key, seller: auction.seller, price, closed: timestamp });
+          state.auction.clear();
+          state.highest.clear();
+        },
+      },
+      saleSchema,
+    )
+    .uid('sales');
+
+const sellerStates = {
+  /** Sales that the watermark has not reached: they come in any order. */
+  pending: listState(saleSchema),
+  prices: valueState(t.array(t.int64()), { default: [] }),
+};
+
+export interface SellerAverage {
+  readonly seller: number;
+  readonly average: number;
+}
+
+export const q6 = (events: DataStream<Event>) =>
+  sales(events)
+    .keyBy('seller')
+    .process<SellerAverage, typeof sellerStates>({
+      state: sellerStates,
+      processElement(sale, { state, timers }) {
+        state.pending.add(sale);
+        timers.registerEventTimeTimer(sale.closed);
+      },
+      onTimer(timestamp, { key, state }, out) {
+        const pending = state.pending.get();
+        const closing = pending
+          .filter(({ closed }) => closed === timestamp)
+          .toSorted((a, b) => a.auction - b.auction);
+        let prices = state.prices.value;
+        for (const { price } of closing) {
+          prices = [...prices, price].slice(-SALES);
+          const sum = prices.reduce((a, b) => a + b);
+          out.collect({ seller: key, average: Math.floor(sum / prices.length) });
+        }
+        state.prices.value = prices;
+        state.pending.update(pending.filter(({ closed }) => closed !== timestamp));
+      },
+    });
