@@ -5,10 +5,13 @@
  * Owns its memtables, its open tables and the order of its version edits. Does not own the store, the block source or the files.
  *
  * Invariants
- *  L1  Sources from new to old: active memtable, sealed memtables, runs. A read sees every write made before it began.
+ *  L1  Sources from new to old: active memtable, those sealed since the epoch closed, the closing memtable, sealed memtables, runs. A read
+ *      sees every write made before it began.
  *  L2  Writes never wait. `unflushedBytes` tells how far behind writing out is; whoever writes holds back by it.
  *  L3  Sealed memtables are written in the order in which they were sealed; a version never holds a later one without an earlier one.
- *  L4  A read that is under way keeps reading the version it began with: tables that left it stay readable until it ends.
+ *  L4  Between `beginEpoch` and `endEpoch` writes to the closed epoch still come in, through the closing memtable: entries that were
+ *      held back by a cache. The version that `endEpoch` settles with holds the closed epoch and nothing later.
+ *  L5  A read that is under way keeps reading the version it began with: tables that left it stay readable until it ends.
  *
  * Requests: a flush puts one file; opening a table gets one range; a point read gets one block, found by filter in nearly all cases at
  * the first try; blocks that are adjacent share a request.
@@ -76,8 +79,13 @@ export class LsmTree {
   readonly #open = new Map<string, OpenTable>();
   readonly #view = new DataBlockView();
   #active: Memtable;
+  /** Sealed while an epoch is closing, newest first: they come before it. */
+  #newer: readonly Memtable[] = [];
+  /** L4 */
+  #closing: Memtable | undefined;
   /** Newest first. */
   #sealed: readonly Memtable[] = [];
+  readonly #marks = new Map<Memtable, PromiseWithResolvers<TreeVersion>>();
   #version: TreeVersion;
   #runs: readonly OpenRun[] = [];
   #epoch: number;
@@ -108,7 +116,7 @@ export class LsmTree {
 
   /** Bytes in memtables. */
   get unflushedBytes(): number {
-    return this.#sealed.reduce((sum, { bytes }) => sum + bytes, this.#active.bytes);
+    return this.#memtables().reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   get sealedMemtables(): number {
@@ -117,8 +125,8 @@ export class LsmTree {
 
   /** Memory of memtables, indexes and filters. */
   get bytesInMemory(): number {
-    let sum = this.#active.bytesInMemory;
-    for (const memtable of this.#sealed) sum += memtable.bytesInMemory;
+    let sum = 0;
+    for (const memtable of this.#memtables()) sum += memtable.bytesInMemory;
     for (const table of this.#open.values()) sum += table.bytesInMemory;
     return sum;
   }
@@ -177,11 +185,28 @@ export class LsmTree {
     }
   }
 
+  /** Whether certainly no key begins with `prefix`, as far as memory can tell. */
+  prefixIsAbsent(prefix: Uint8Array): boolean {
+    const print = fingerprint(prefix, 0, prefix.length);
+    for (const memtable of this.#memtables()) {
+      if (memtable.entriesWithPrefix(prefix).length > 0) return false;
+      if (memtable.deletesPrefix(prefix)) return true;
+    }
+    const after = afterPrefix(prefix);
+    for (const { tables } of this.#runs) {
+      for (let i = firstTable(tables, prefix); i < tables.length; i++) {
+        const { meta, parts } = tables[i]!;
+        if (!meets(meta, prefix, after)) break;
+        if (parts === undefined || mayContain(parts.filter, print)) return false;
+      }
+    }
+    return true;
+  }
+
   /** All live keys that begin with `prefix`, a prefix in the sense of `prefixLength`, in order. */
   async scanPrefix(prefix: Uint8Array, signal?: AbortSignal): Promise<MergedScan> {
-    const memtables = [this.#active, ...this.#sealed];
     const cursors: EntryCursor[] = [];
-    for (const memtable of memtables) {
+    for (const memtable of this.#memtables()) {
       const frozen = memtable.sealed ? memtable : frozenPart(memtable, prefix, this.#options.table);
       const entries = memtable.sealed
         ? memtable.entriesWithPrefix(prefix)
@@ -206,7 +231,15 @@ export class LsmTree {
     signal?: AbortSignal,
   ): Promise<MergedScan> {
     this.seal();
-    const cursors = this.#sealed.map((memtable) => rangeCursor(memtable, from, to));
+    const closing =
+      this.#closing === undefined
+        ? []
+        : [frozenRange(this.#closing, from, to, this.#options.table)];
+    const cursors = [
+      ...this.#newer.map((memtable) => rangeCursor(memtable, from, to)),
+      ...closing,
+      ...this.#sealed.map((memtable) => rangeCursor(memtable, from, to)),
+    ];
     return this.#scan(cursors, from, to, { signal, skip: () => false });
   }
 
@@ -218,15 +251,61 @@ export class LsmTree {
       return closed;
     }
     this.#active.sealed = true;
-    this.#sealed = [this.#active, ...this.#sealed];
+    if (this.#closing === undefined) this.#sealed = [this.#active, ...this.#sealed];
+    else this.#newer = [this.#active, ...this.#newer];
     this.#active = this.#newMemtable();
     return closed;
+  }
+
+  /** L4. What is written now belongs to the next epoch. O(1). */
+  beginEpoch(): void {
+    if (this.#closing !== undefined)
+      throw internal('EPOCH_CLOSING', 'an epoch begins while the last one is still closing');
+    this.#closing = this.#active;
+    this.#epoch++;
+    this.#active = this.#newMemtable();
+  }
+
+  /** A write that belongs to the closing epoch. */
+  writeClosing(kind: number, key: Uint8Array, value: Uint8Array, expiryMs = NEVER): void {
+    const closing = this.#closing!;
+    closing.write(key, fingerprint(key, 0, key.length), kind, value, expiryMs);
+    if (closing.bytes < this.#options.memtableBytes) return;
+    closing.sealed = true;
+    this.#sealed = [closing, ...this.#sealed];
+    this.#closing = new Memtable(closing.epoch, this.#options.table.prefixLength);
+  }
+
+  /** L4. Settles when everything of the closed epoch is durable; rejects if the last of it cannot be written, to be tried again. */
+  async endEpoch(): Promise<TreeVersion> {
+    const closing = this.#closing!;
+    if (!closing.isEmpty) {
+      closing.sealed = true;
+      this.#sealed = [closing, ...this.#sealed];
+    }
+    const last = this.#sealed[0];
+    this.#sealed = [...this.#newer, ...this.#sealed];
+    this.#newer = [];
+    this.#closing = undefined;
+    if (last === undefined) return this.#version;
+    const mark = Promise.withResolvers<TreeVersion>();
+    this.#marks.set(last, mark);
+    try {
+      await this.#flushUpTo(last);
+    } catch (error) {
+      this.#marks.delete(last);
+      throw error;
+    }
+    return mark.promise;
   }
 
   /** Writes out what is sealed by now; settles when it is durable and in the version. */
   async flush(): Promise<void> {
     const last = this.#sealed[0];
-    if (last === undefined) return;
+    if (last !== undefined) await this.#flushUpTo(last);
+  }
+
+  async #flushUpTo(last: Memtable): Promise<void> {
     while (this.#sealed.includes(last)) {
       this.#flushing ??= this.#flushOldest().finally(() => {
         this.#flushing = undefined;
@@ -266,6 +345,11 @@ export class LsmTree {
   #probe(key: Uint8Array, print: number, wants: Wants | undefined): Lookup | undefined {
     const lookup = new Lookup();
     if (this.#probeMemtable(this.#active, key, print, lookup, wants !== undefined)) return lookup;
+    for (const memtable of this.#newer)
+      if (this.#probeMemtable(memtable, key, print, lookup, false)) return lookup;
+    const closing = this.#closing;
+    if (closing !== undefined)
+      if (this.#probeMemtable(closing, key, print, lookup, wants !== undefined)) return lookup;
     for (const memtable of this.#sealed)
       if (this.#probeMemtable(memtable, key, print, lookup, false)) return lookup;
     let missing = false;
@@ -384,6 +468,14 @@ export class LsmTree {
     if (this.#sealed.at(-1) !== memtable)
       throw internal('FLUSH_ORDER', 'memtables were written out of order');
     this.#sealed = this.#sealed.slice(0, -1);
+    this.#marks.get(memtable)?.resolve(this.#version);
+    this.#marks.delete(memtable);
+  }
+
+  /** L1: all memtables, newest first. */
+  #memtables(): readonly Memtable[] {
+    const closing = this.#closing === undefined ? [] : [this.#closing];
+    return [this.#active, ...this.#newer, ...closing, ...this.#sealed];
   }
 
   #install(version: TreeVersion): void {
@@ -409,7 +501,7 @@ export class LsmTree {
     if (this.#readers === 0) this.#forgetRetired();
   }
 
-  /** L4 */
+  /** L5 */
   #endRead(): void {
     this.#readers--;
     if (this.#readers === 0) this.#forgetRetired();
@@ -421,8 +513,8 @@ export class LsmTree {
   }
 }
 
-/** @hot The table of a run whose bounds hold the key. */
-function tableOf(tables: readonly OpenTable[], key: Uint8Array): OpenTable | undefined {
+/** @hot The first table of a run that does not end before the key. */
+function firstTable(tables: readonly OpenTable[], key: Uint8Array): number {
   let low = 0;
   let high = tables.length;
   while (low < high) {
@@ -431,7 +523,12 @@ function tableOf(tables: readonly OpenTable[], key: Uint8Array): OpenTable | und
     if (compareRanges(largest, 0, largest.length, key, 0, key.length) < 0) low = middle + 1;
     else high = middle;
   }
-  const table = tables[low];
+  return low;
+}
+
+/** @hot The table of a run whose bounds hold the key. */
+function tableOf(tables: readonly OpenTable[], key: Uint8Array): OpenTable | undefined {
+  const table = tables[firstTable(tables, key)];
   if (table === undefined) return undefined;
   const { smallest } = table.meta;
   return compareRanges(smallest, 0, smallest.length, key, 0, key.length) <= 0 ? table : undefined;
@@ -451,10 +548,25 @@ function frozenPart(memtable: Memtable, prefix: Uint8Array, options: TableOption
   return part;
 }
 
+/** A memtable that still takes writes, as it is now. */
+function frozenRange(
+  memtable: Memtable,
+  from: Uint8Array,
+  to: Uint8Array | undefined,
+  options: TableOptions,
+): MemtableCursor {
+  const part = new Memtable(memtable.epoch, options.prefixLength, 1024);
+  const { order } = memtable.groups();
+  for (const entry of order) part.copyEntry(memtable, entry);
+  part.sealed = true;
+  return rangeCursor(part, from, to, memtable.rangeDeletes());
+}
+
 function rangeCursor(
   memtable: Memtable,
   from: Uint8Array,
   to: Uint8Array | undefined,
+  rangeDeletes = memtable.rangeDeletes(),
 ): MemtableCursor {
   const { order, ends } = memtable.groups();
   let start = 0;
@@ -466,5 +578,5 @@ function rangeCursor(
     const key = memtable.key(entry);
     return compareKeys(key, from) >= 0 && (to === undefined || compareKeys(key, to) < 0);
   });
-  return new MemtableCursor(memtable, entries, normalizeRanges(memtable.rangeDeletes()));
+  return new MemtableCursor(memtable, entries, normalizeRanges(rangeDeletes));
 }

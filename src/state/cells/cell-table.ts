@@ -28,7 +28,7 @@ export interface CellTable {
   touch(cell: StoredCell): void;
   /** @hot Stores a value, whatever was there. */
   put(namespace: unknown, namespaceId: unknown, value: unknown): void;
-  remove(namespaceId: unknown): void;
+  remove(namespace: unknown, namespaceId: unknown): void;
   /** See `Namespaced.prepare`. */
   prepare(namespace: unknown, namespaceId: unknown): boolean;
   /** The same for `findForAdd`. */

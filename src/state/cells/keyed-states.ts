@@ -42,7 +42,7 @@ class TableState<V> {
   }
 
   clear(): void {
-    this.table.remove(this.namespaceId);
+    this.table.remove(this.namespace, this.namespaceId);
   }
 
   mergeNamespaces(target: unknown, sources: readonly unknown[]): void {
@@ -52,7 +52,7 @@ class TableState<V> {
       const cell = this.table.find(this.namespaceId);
       if (cell === undefined) continue;
       found.push(cell.value as V); // every value in this table was stored by this state
-      if (namespace !== target) this.table.remove(this.namespaceId);
+      if (namespace !== target) this.table.remove(this.namespace, this.namespaceId);
     }
     this.setNamespace(target);
     if (found.length > 0) this.store(found.reduce((a, b) => this.fold(a, b)));

@@ -177,7 +177,7 @@ export class StateTable implements CellTable, TimerTable {
     cell.value = value;
   }
 
-  remove(namespaceId: unknown): void {
+  remove(_namespace: unknown, namespaceId: unknown): void {
     const cell = this.find(namespaceId);
     if (cell !== undefined) this.drop(cell);
   }
