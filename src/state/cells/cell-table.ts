@@ -17,11 +17,11 @@ export interface StoredCell {
 export interface CellTable {
   readonly name: string;
   /** @hot @throws `internal` STATE_NOT_RESIDENT */
-  find(namespaceId: unknown): StoredCell | undefined;
+  find(namespaceId: unknown, namespace: unknown): StoredCell | undefined;
   /** @hot The same where there are no namespaces. */
   findOnly(): StoredCell | undefined;
   /** @hot The cell to fold a further value into: its value may be only what was added since, on top of what is elsewhere. */
-  findForAdd(namespaceId: unknown): StoredCell | undefined;
+  findForAdd(namespaceId: unknown, namespace: unknown): StoredCell | undefined;
   /** @hot When `findForAdd` has found none: the value is folded onto whatever is elsewhere. */
   startFold(namespace: unknown, namespaceId: unknown, value: unknown): void;
   /** @hot Must be called before a cell, or what its value refers to, is changed. */

@@ -25,7 +25,7 @@ class TableState<V> {
 
   /** @hot */
   get exists(): boolean {
-    return this.table.find(this.namespaceId) !== undefined;
+    return this.table.find(this.namespaceId, this.namespace) !== undefined;
   }
 
   prepare(): boolean {
@@ -49,7 +49,7 @@ class TableState<V> {
     const found: V[] = [];
     for (const namespace of [target, ...sources]) {
       this.setNamespace(namespace);
-      const cell = this.table.find(this.namespaceId);
+      const cell = this.table.find(this.namespaceId, this.namespace);
       if (cell === undefined) continue;
       found.push(cell.value as V); // every value in this table was stored by this state
       if (namespace !== target) this.table.remove(this.namespace, this.namespaceId);
@@ -59,7 +59,7 @@ class TableState<V> {
   }
 
   protected load(): V | undefined {
-    return this.table.find(this.namespaceId)?.value as V | undefined; // stored by this state
+    return this.table.find(this.namespaceId, this.namespace)?.value as V | undefined; // stored by this state
   }
 
   protected store(value: V): void {
@@ -89,7 +89,7 @@ export class CellValueState
   /** @hot */
   get value(): unknown {
     const id = this.namespaceId;
-    const cell = id === undefined ? this.table.findOnly() : this.table.find(id);
+    const cell = id === undefined ? this.table.findOnly() : this.table.find(id, this.namespace);
     return cell === undefined ? this.#fallback : cell.value;
   }
 
@@ -100,7 +100,7 @@ export class CellValueState
       return;
     }
     const id = this.namespaceId;
-    const cell = id === undefined ? this.table.findOnly() : this.table.find(id);
+    const cell = id === undefined ? this.table.findOnly() : this.table.find(id, this.namespace);
     if (cell === undefined) {
       this.store(value);
       return;
@@ -119,7 +119,7 @@ export class CellListState
   }
 
   add(value: unknown): void {
-    const cell = this.table.findForAdd(this.namespaceId);
+    const cell = this.table.findForAdd(this.namespaceId, this.namespace);
     if (cell === undefined) {
       this.table.startFold(this.namespace, this.namespaceId, [value]);
       return;
@@ -170,7 +170,7 @@ export class CellMapState
   }
 
   put(key: unknown, value: unknown): void {
-    const cell = this.table.find(this.namespaceId);
+    const cell = this.table.find(this.namespaceId, this.namespace);
     if (cell === undefined) {
       this.store(new Map([[this.#identifyKey(key), { key, value }]]));
       return;
@@ -184,7 +184,7 @@ export class CellMapState
   }
 
   remove(key: unknown): void {
-    const cell = this.table.find(this.namespaceId);
+    const cell = this.table.find(this.namespaceId, this.namespace);
     if (cell === undefined) return;
     this.table.touch(cell);
     const map = cell.value as Map<unknown, MapEntry>; // stored by this state
@@ -239,7 +239,7 @@ export class CellReducingState
 
   /** @hot */
   add(value: unknown): void {
-    const cell = this.table.findForAdd(this.namespaceId);
+    const cell = this.table.findForAdd(this.namespaceId, this.namespace);
     if (cell === undefined) {
       this.table.startFold(this.namespace, this.namespaceId, value);
       return;
@@ -269,13 +269,13 @@ export class CellAggregatingState
   }
 
   get(): unknown {
-    const cell = this.table.find(this.namespaceId);
+    const cell = this.table.find(this.namespaceId, this.namespace);
     return cell === undefined ? undefined : this.#aggregate.getResult(cell.value);
   }
 
   /** @hot The accumulator may be changed in place by `add`, hence the touch before it. */
   add(value: unknown): void {
-    const cell = this.table.findForAdd(this.namespaceId);
+    const cell = this.table.findForAdd(this.namespaceId, this.namespace);
     if (cell === undefined) {
       const started = this.#aggregate.add(value, this.#aggregate.createAccumulator());
       this.table.startFold(this.namespace, this.namespaceId, started);

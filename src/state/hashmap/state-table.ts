@@ -125,7 +125,7 @@ export class StateTable implements CellTable, TimerTable {
   }
 
   /** @hot The cell of the current key in that namespace. */
-  find(namespaceId: unknown): Cell | undefined {
+  find(namespaceId: unknown, _namespace?: unknown): Cell | undefined {
     if (this.#version === this.context.version && this.#namespaceId === namespaceId)
       return this.#cell;
     let cell = this.head();

@@ -1,0 +1,44 @@
+/** An entry of the object cache: what is known of one (state, key, namespace), and how it differs from the tree. */
+import type { StoredCell } from '../cells/cell-table.ts';
+import type { CellOwner } from './write-back.ts';
+
+export class ForstCell implements StoredCell {
+  readonly owner: CellOwner;
+  readonly key: unknown;
+  readonly keyId: unknown;
+  readonly keyGroup: number;
+  readonly namespace: unknown;
+  readonly namespaceId: unknown;
+  value: unknown;
+  next: ForstCell | undefined = undefined;
+  /** False: there is no value, and that is known. */
+  present = true;
+  /** False: `value` was folded since, on top of what the tree holds. */
+  complete = true;
+  /** False: the tree certainly holds nothing for it, so that its removal needs no trace. */
+  inTree = true;
+  /** The epoch in which it changed and has not been written to the tree yet; 0 if it has. */
+  dirtyEpoch = 0;
+  /** Since the eviction hand came by last. */
+  referenced = true;
+  /** Out of its cache; what still lists it passes over it. */
+  gone = false;
+  /** Estimate of the memory it takes. */
+  bytes = 0;
+  /** Place in the eviction ring; -1 if it is not there. */
+  slot = -1;
+
+  constructor(
+    owner: CellOwner,
+    address: Pick<StoredCell, 'key' | 'keyGroup' | 'namespace' | 'namespaceId'> & { keyId: unknown },
+    value: unknown,
+  ) {
+    this.owner = owner;
+    this.key = address.key;
+    this.keyId = address.keyId;
+    this.keyGroup = address.keyGroup;
+    this.namespace = address.namespace;
+    this.namespaceId = address.namespaceId;
+    this.value = value;
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * What a checkpoint says of one forst backend: its states and the versions of its two trees. JSON, version 1
+ * (docs/reference/forst-snapshot.md).
+ */
+import type { JsonValue } from '../../base/json.ts';
+import { MillraceError } from '../../base/errors.ts';
+import type { TreeVersionJson } from '../../lsm/tree-version.ts';
+import type { StateDescriptor } from '../descriptor.ts';
+import type { FileRef } from '../snapshot.ts';
+
+const MANIFEST_VERSION = 1;
+
+export interface ManifestState {
+  /** In the keys of the tree; odd for maps. */
+  readonly number: number;
+  readonly name: string;
+  readonly kind: StateDescriptor['kind'] | 'event-timers' | 'processing-timers';
+  /** Every schema its values were ever written with, the newest last; empty for timers. */
+  readonly schemas: readonly JsonValue[];
+  /** Null for none. */
+  readonly namespaceSchema: JsonValue;
+  /** Of maps; else null. */
+  readonly userKeySchema: JsonValue;
+}
+
+export interface Manifest {
+  readonly keySchema: JsonValue;
+  readonly maxParallelism: number;
+  readonly states: readonly ManifestState[];
+  /** Of values. */
+  readonly data: TreeVersionJson;
+  readonly timers: TreeVersionJson;
+}
+
+export function encodeManifest(manifest: Manifest): Uint8Array {
+  return Buffer.from(JSON.stringify({ version: MANIFEST_VERSION, ...manifest }));
+}
+
+/** @throws `data` FORST_MANIFEST_CORRUPT, FORST_MANIFEST_VERSION */
+export function decodeManifest(bytes: Uint8Array): Manifest {
+  let parsed: { version?: unknown } & Manifest;
+  try {
+    parsed = JSON.parse(Buffer.from(bytes).toString('utf8')) as typeof parsed; // its checksum has been verified
+  } catch (cause) {
+    throw new MillraceError(
+      'data',
+      'FORST_MANIFEST_CORRUPT',
+      'a manifest of forst state is not JSON. Nothing was deleted; restore from another retained checkpoint',
+      { cause },
+    );
+  }
+  if (parsed.version !== MANIFEST_VERSION)
+    throw new MillraceError(
+      'data',
+      'FORST_MANIFEST_VERSION',
+      `a manifest of forst state has version ${String(parsed.version)}; this release reads ${MANIFEST_VERSION}`,
+    );
+  return parsed;
+}
+
+/** The ranges of objects that a manifest's trees refer to, each once. */
+export function filesOf({ data, timers }: Manifest): readonly FileRef[] {
+  const files = new Map<string, FileRef>();
+  for (const { tables } of [...data, ...timers])
+    for (const { object, offset, length } of tables)
+      files.set(`${object}@${offset}`, { object, offset, length });
+  return [...files.values()];
+}

@@ -1,0 +1,86 @@
+/**
+ * Writes the files of all trees of one worker. Small files that come at about the same time, as at a checkpoint, share one object:
+ * requests grow with workers, not with states or subtasks. Large ones have objects of their own.
+ *
+ *   <jobId>/shared/<attempt>-<n>                 one file; the attempt that wrote it is in the name
+ *   <jobId>/shared/pack-<incarnation>-<n>        small files of one worker; the incarnation is unique for a worker's life
+ */
+import type { Timers } from '../../base/world.ts';
+import type { TableFiles, WrittenFile } from '../../lsm/table-files.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
+
+/** Files from here on get an object of their own. */
+const SMALL_BYTES = 256 * 1024;
+/** A pack is written when it has grown to this, or when nothing more has come for a while. */
+const PACK_BYTES = 4 * 1024 * 1024;
+const LINGER_MS = 2;
+
+interface Waiting {
+  readonly bytes: Uint8Array;
+  readonly done: PromiseWithResolvers<WrittenFile>;
+}
+
+export class PackedFiles {
+  readonly #store: ObjectStore;
+  readonly #timers: Timers;
+  readonly #prefix: string;
+  readonly #incarnation: string;
+  #packs = 0;
+  #waiting: Waiting[] = [];
+  #waitingBytes = 0;
+  #timer: { cancel(): void } | undefined;
+
+  constructor(params: { store: ObjectStore; timers: Timers; jobId: string; incarnation: string }) {
+    this.#store = params.store;
+    this.#timers = params.timers;
+    this.#prefix = `${params.jobId}/shared/`;
+    this.#incarnation = params.incarnation;
+  }
+
+  /** The files of one attempt. */
+  ofAttempt(attemptId: string): TableFiles {
+    let files = 0;
+    return {
+      write: async (bytes) => {
+        if (bytes.length < SMALL_BYTES) return this.#pack(bytes);
+        const id = `${attemptId}-${files++}`;
+        const object = `${this.#prefix}${id}`;
+        await this.#store.put(object, bytes);
+        return { id, object, offset: 0 };
+      },
+    };
+  }
+
+  #pack(bytes: Uint8Array): Promise<WrittenFile> {
+    const done = Promise.withResolvers<WrittenFile>();
+    this.#waiting.push({ bytes, done });
+    this.#waitingBytes += bytes.length;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (this.#waitingBytes >= PACK_BYTES) this.#writePack();
+    else this.#timer = this.#timers.after(LINGER_MS, () => this.#writePack());
+    return done.promise;
+  }
+
+  #writePack(): void {
+    const files = this.#waiting;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    this.#timer = undefined;
+    const name = `pack-${this.#incarnation}-${this.#packs++}`;
+    const object = `${this.#prefix}${name}`;
+    const stored = this.#store.put(object, Buffer.concat(files.map(({ bytes }) => bytes)));
+    stored.then(
+      () => {
+        let offset = 0;
+        for (const [i, { bytes, done }] of files.entries()) {
+          done.resolve({ id: `${name}.${i}`, object, offset });
+          offset += bytes.length;
+        }
+      },
+      (error: unknown) => {
+        for (const { done } of files) done.reject(error);
+      },
+    );
+  }
+}

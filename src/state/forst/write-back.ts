@@ -1,0 +1,148 @@
+/**
+ * The write-back side of the object cache, one per backend: which cells differ from the tree, in which epoch, and which are evicted when
+ * memory runs out.
+ *
+ * Invariants
+ *  W1  A cell that changed in the closed epoch is written to the tree's closing memtable before it changes again: `touch` does it.
+ *  W2  After the closing has ended, no cell is dirty in the closed epoch.
+ *  W3  A dirty cell is written before it is evicted.
+ *  W4  `evictions` counts written evictions: whoever reads the tree across them reads again.
+ *
+ * Cost: a barrier is one list swapped; a change, one comparison and once an epoch one push; eviction, CLOCK (Corbató 1968).
+ */
+import type { ForstCell } from './forst-cell.ts';
+
+/** The table of a cell. */
+export interface CellOwner {
+  /** Writes the cell's difference to the tree, and says what of it is clean now. `closing`: into the closed epoch. */
+  writeCell(cell: ForstCell, closing: boolean): void;
+  /** Takes the cell out of the cache. */
+  forgetCell(cell: ForstCell): void;
+}
+
+/** Cells written between two looks at other work: about 2 ms. */
+const CELLS_PER_SLICE = 1024;
+
+export class WriteBack {
+  epoch = 1;
+  /** Cells that became dirty in the current epoch. */
+  #dirty: ForstCell[] = [];
+  #closing: ForstCell[] | undefined;
+  #closingAt = 0;
+  readonly #ring: ForstCell[] = [];
+  #hand = 0;
+  readonly #budgetBytes: () => number;
+  bytes = 0;
+  /** W4 */
+  evictions = 0;
+
+  constructor(budgetBytes: () => number) {
+    this.#budgetBytes = budgetBytes;
+  }
+
+  get cells(): number {
+    return this.#ring.length;
+  }
+
+  /** @hot Before a cell changes. */
+  touch(cell: ForstCell): void {
+    if (cell.dirtyEpoch === this.epoch) return;
+    if (cell.dirtyEpoch !== 0) this.#writeClosed(cell);
+    cell.dirtyEpoch = this.epoch;
+    this.#dirty.push(cell);
+  }
+
+  /** @hot A cell joins the cache. */
+  admit(cell: ForstCell, bytes: number): void {
+    cell.bytes = bytes;
+    this.bytes += bytes;
+    cell.slot = this.#ring.push(cell) - 1;
+  }
+
+  grow(cell: ForstCell, bytes: number): void {
+    if (cell.slot === -1) return;
+    cell.bytes += bytes;
+    this.bytes += bytes;
+  }
+
+  /** A cell leaves the cache. */
+  release(cell: ForstCell): void {
+    cell.gone = true;
+    if (cell.slot === -1) return;
+    this.bytes -= cell.bytes;
+    const last = this.#ring.pop()!;
+    if (last !== cell) {
+      this.#ring[cell.slot] = last;
+      last.slot = cell.slot;
+    }
+    cell.slot = -1;
+  }
+
+  /** The barrier: from now on changes belong to the next epoch. O(1), unless an earlier closing is still under way. */
+  beginEpoch(): void {
+    if (this.#closing !== undefined) this.#writeSlice(Number.POSITIVE_INFINITY);
+    this.#closing = this.#dirty;
+    this.#closingAt = 0;
+    this.#dirty = [];
+    this.epoch++;
+  }
+
+  /** Writes what is dirty in the closed epoch, in slices. */
+  async endEpoch(yieldToLoop: () => Promise<void>): Promise<void> {
+    while (this.#closing !== undefined) {
+      if (this.#writeSlice(CELLS_PER_SLICE)) return;
+      await yieldToLoop();
+    }
+  }
+
+  /** Writes a cell of the closed epoch ahead of its turn (W1). */
+  writeEarly(cell: ForstCell): void {
+    if (cell.dirtyEpoch !== 0 && cell.dirtyEpoch !== this.epoch) this.#writeClosed(cell);
+  }
+
+  /** Evicts until the budget is kept; cells that were used since the hand came by get a second chance. */
+  evict(): void {
+    const budget = this.#budgetBytes();
+    // Two rounds see every cell without its second chance.
+    let steps = 2 * this.#ring.length;
+    while (this.bytes > budget && steps-- > 0) {
+      if (this.#hand >= this.#ring.length) this.#hand = 0;
+      const cell = this.#ring[this.#hand]!;
+      if (cell.referenced) {
+        cell.referenced = false;
+        this.#hand++;
+        continue;
+      }
+      this.#drop(cell);
+    }
+  }
+
+  #drop(cell: ForstCell): void {
+    if (cell.dirtyEpoch !== 0) {
+      cell.owner.writeCell(cell, cell.dirtyEpoch !== this.epoch);
+      cell.dirtyEpoch = 0;
+      this.evictions++;
+    }
+    // Writing may have dropped it already.
+    if (!cell.gone) cell.owner.forgetCell(cell);
+  }
+
+  #writeClosed(cell: ForstCell): void {
+    cell.owner.writeCell(cell, true);
+    cell.dirtyEpoch = 0;
+  }
+
+  /** @returns true when the closing is over */
+  #writeSlice(limit: number): boolean {
+    const closing = this.#closing!;
+    const end = Math.min(closing.length, this.#closingAt + limit);
+    for (; this.#closingAt < end; this.#closingAt++) {
+      const cell = closing[this.#closingAt]!;
+      if (!cell.gone && cell.dirtyEpoch !== 0 && cell.dirtyEpoch !== this.epoch)
+        this.#writeClosed(cell);
+    }
+    if (this.#closingAt < closing.length) return false;
+    this.#closing = undefined;
+    return true;
+  }
+}
