@@ -165,4 +165,6 @@ export interface KeyedBackendParams {
 export interface StateBackend {
   readonly name: string;
   createKeyed(params: KeyedBackendParams): Promise<KeyedStateBackend>;
+  /** Gives up what its keyed backends shared, after they have been closed. */
+  close?(): Promise<void>;
 }

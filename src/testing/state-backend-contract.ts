@@ -38,7 +38,10 @@ const subtaskOf = (key: string, parallelism: number): number =>
   Math.floor((groupOf(key) * parallelism) / MAX_PARALLELISM);
 
 /** Registers the suite. */
-export function stateBackendContract(name: string, create: () => StateBackend): void {
+export function stateBackendContract(
+  name: string,
+  create: (store: MemoryStore) => StateBackend,
+): void {
   const open = ({
     index = 0,
     parallelism = 1,
@@ -58,7 +61,7 @@ export function stateBackendContract(name: string, create: () => StateBackend): 
       yieldToLoop: async () => {},
       allowGenericTypes: false,
     };
-    return create().createKeyed(params);
+    return create(store).createKeyed(params);
   };
   const snapshot = (
     backend: KeyedStateBackend,
@@ -317,7 +320,8 @@ function timerTests(open: Open, snapshot: Snapshot): void {
         t.int32(),
         target(() => restored),
       );
-      restored.advanceWatermark(100, 1000);
+      while (restored.advanceWatermark(100, 1000) !== 'done')
+        await restored.residency?.load(new AbortController().signal);
       assert.ok(fired.every((line) => subtaskOf(line.split('/')[0]!, 3) === index));
       all.push(...fired);
     }
@@ -390,7 +394,14 @@ function snapshotTests(open: Open, snapshot: Snapshot): void {
       backend.setCurrentKey(`key-${i}`);
       state.value = 'some text that makes the snapshot large enough for an object of its own';
     }
-    const handle = await snapshot(backend, store);
+    const handle = await backend.snapshot(1).write(
+      new StoreSnapshotWriter(store, {
+        jobId: 'job',
+        checkpointId: 1,
+        attemptId: 'attempt-1',
+        inlineThresholdBytes: 0,
+      }),
+    );
     assert.equal(handle.data.kind, 'object');
     const { key } = handle.data as { key: string };
     const bytes = await store.get(key);

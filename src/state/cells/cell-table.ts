@@ -42,6 +42,8 @@ export interface TimerTable {
   add(namespace: unknown, namespaceId: unknown, value: unknown): StoredCell;
   /** Takes a cell of the current key out. */
   drop(cell: StoredCell): void;
+  /** Deletes a timer of the current key that is not here, but may be elsewhere. */
+  dropUnknown?(namespace: unknown, timestamp: number): void;
   cells(): readonly StoredCell[];
   /** Adds a cell read from a snapshot. */
   restoreCell(keyId: unknown, cell: Omit<StoredCell, 'next'>): void;

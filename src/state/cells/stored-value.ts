@@ -17,7 +17,7 @@ export const hasTtl = (descriptor: StateDescriptor): boolean =>
   descriptor.ttl !== undefined && descriptor.ttl.update !== 'disabled';
 
 /** The schema of one element: the user's, with the TTL stamp around it if there is one. */
-function elementSchema(descriptor: StateDescriptor): Schema<unknown> {
+export function elementSchema(descriptor: StateDescriptor): Schema<unknown> {
   if (!hasTtl(descriptor)) return descriptor.schema;
   return t.struct({ value: descriptor.schema, touchedMs: t.timestamp() });
 }

@@ -66,6 +66,42 @@ export class TimerQueue {
     return undefined;
   }
 
+  /** The timer that `poll` would take. */
+  peek(until: number): Timer | undefined {
+    while (this.#heap.length > 0 && this.first <= until) {
+      const due = this.#due.get(this.first)!;
+      while (due.next < due.timers.length) {
+        const timer = due.timers[due.next]!;
+        if (!timer.deleted) return timer;
+        due.next++;
+      }
+      this.#due.delete(this.first);
+      this.#pop();
+    }
+    return undefined;
+  }
+
+  /** Visits timers that are due with the earliest timestamps, at most `limit`; nothing is taken. */
+  ahead(until: number, limit: number, visit: (timer: Timer) => void): void {
+    let left = limit;
+    for (const timestamp of this.#earliest(until, limit)) {
+      const { timers, next } = this.#due.get(timestamp)!;
+      for (let i = next; i < timers.length && left > 0; i++) {
+        if (timers[i]!.deleted) continue;
+        visit(timers[i]!);
+        left--;
+      }
+    }
+  }
+
+  /** Distinct timestamps up to `until`, in order, at most `limit`. */
+  #earliest(until: number, limit: number): readonly number[] {
+    return this.#heap
+      .filter((timestamp) => timestamp <= until)
+      .sort((a, b) => a - b)
+      .slice(0, limit);
+  }
+
   #push(timestamp: number): void {
     const heap = this.#heap;
     let at = heap.push(timestamp) - 1;

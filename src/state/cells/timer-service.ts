@@ -9,6 +9,9 @@ import { Timer, TimerQueue } from './timer-queue.ts';
 
 export type TimerDomain = 'event' | 'processing';
 
+/** Timers prepared together when the first of them has to wait. */
+const TIMERS_AHEAD = 2048;
+
 export interface RestoredTimer {
   readonly key: unknown;
   readonly keyGroup: number;
@@ -24,6 +27,8 @@ export interface TimerServiceParams<N, T extends TimerTable> {
   readonly setKey: (key: unknown) => void;
   readonly identifyKey: (key: unknown) => unknown;
   readonly watermark: () => number;
+  /** All state is resident, always. */
+  readonly resident: boolean;
 }
 
 /** The timer of a cell in a timer table. */
@@ -37,8 +42,12 @@ export class CellTimerService<N, T extends TimerTable> implements InternalTimerS
     processing: new TimerQueue(),
   };
 
+  /** Timers have to be prepared: state may be elsewhere, and what they fire reads some. */
+  readonly #prepares: boolean;
+
   constructor(params: TimerServiceParams<N, T>) {
     this.#params = params;
+    this.#prepares = params.resident !== true && params.target.prepareTimer !== undefined;
     this.tables = params.tables;
   }
 
@@ -75,16 +84,29 @@ export class CellTimerService<N, T extends TimerTable> implements InternalTimerS
     return this.#queues[domain].first;
   }
 
-  /** Fires the earliest live timer with timestamp <= `until`; false if there is none. */
-  fireNext(domain: TimerDomain, until: number): boolean {
-    const timer = this.#queues[domain].poll(until);
-    if (timer === undefined) return false;
+  /**
+   * Fires the earliest live timer with timestamp <= `until`. 'load': what it reads is not resident; it and the next ones have noted what
+   * they need.
+   */
+  fireNext(domain: TimerDomain, until: number): 'fired' | 'none' | 'load' {
+    const timer = this.#queues[domain].peek(until);
+    if (timer === undefined) return 'none';
+    if (this.#prepares && !this.#prepare(timer)) {
+      this.#queues[domain].ahead(until, TIMERS_AHEAD, (next) => this.#prepare(next));
+      return 'load';
+    }
+    this.#queues[domain].poll(until);
     this.#params.setKey(timer.key);
     this.#unlink(domain, timer.namespaceId, timer.timestamp);
     const namespace = timer.namespace as N; // registered by this service
     if (domain === 'event') this.#params.target.onEventTime(timer.timestamp, namespace);
     else this.#params.target.onProcessingTime(timer.timestamp, namespace);
-    return true;
+    return 'fired';
+  }
+
+  #prepare(timer: Timer): boolean {
+    this.#params.setKey(timer.key);
+    return this.#params.target.prepareTimer!(timer.timestamp, timer.namespace as N); // as above
   }
 
   /** Adds a timer read from a snapshot. */
@@ -118,6 +140,7 @@ export class CellTimerService<N, T extends TimerTable> implements InternalTimerS
   #delete(domain: TimerDomain, namespace: N, timestamp: number): void {
     const timer = this.#unlink(domain, this.#params.identify(namespace), timestamp);
     if (timer !== undefined) timer.deleted = true;
+    else this.tables[domain].dropUnknown?.(namespace, timestamp);
   }
 
   #unlink(domain: TimerDomain, namespaceId: unknown, timestamp: number): Timer | undefined {

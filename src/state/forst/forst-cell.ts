@@ -30,7 +30,9 @@ export class ForstCell implements StoredCell {
 
   constructor(
     owner: CellOwner,
-    address: Pick<StoredCell, 'key' | 'keyGroup' | 'namespace' | 'namespaceId'> & { keyId: unknown },
+    address: Pick<StoredCell, 'key' | 'keyGroup' | 'namespace' | 'namespaceId'> & {
+      keyId: unknown;
+    },
     value: unknown,
   ) {
     this.owner = owner;

@@ -21,8 +21,8 @@ interface Waiting {
 }
 
 export class PackedFiles {
-  readonly #store: ObjectStore;
-  readonly #timers: Timers;
+  readonly #store: Pick<ObjectStore, 'put'>;
+  readonly #timers: Pick<Timers, 'after'>;
   readonly #prefix: string;
   readonly #incarnation: string;
   #packs = 0;
@@ -30,7 +30,12 @@ export class PackedFiles {
   #waitingBytes = 0;
   #timer: { cancel(): void } | undefined;
 
-  constructor(params: { store: ObjectStore; timers: Timers; jobId: string; incarnation: string }) {
+  constructor(params: {
+    store: Pick<ObjectStore, 'put'>;
+    timers: Pick<Timers, 'after'>;
+    jobId: string;
+    incarnation: string;
+  }) {
     this.#store = params.store;
     this.#timers = params.timers;
     this.#prefix = `${params.jobId}/shared/`;

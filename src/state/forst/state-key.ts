@@ -154,7 +154,8 @@ function writeOrdered(writer: ByteWriter, value: number): void {
   const { data, position } = writer;
   data.setFloat64(position, value === 0 ? 0 : value);
   const negative = (data.getUint8(position) & 0x80) !== 0;
-  if (negative) for (let i = 0; i < 8; i++) data.setUint8(position + i, ~data.getUint8(position + i));
+  if (negative)
+    for (let i = 0; i < 8; i++) data.setUint8(position + i, ~data.getUint8(position + i));
   else data.setUint8(position, data.getUint8(position) | 0x80);
   writer.position += 8;
 }

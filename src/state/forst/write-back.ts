@@ -80,7 +80,7 @@ export class WriteBack {
 
   /** The barrier: from now on changes belong to the next epoch. O(1), unless an earlier closing is still under way. */
   beginEpoch(): void {
-    if (this.#closing !== undefined) this.#writeSlice(Number.POSITIVE_INFINITY);
+    this.endEpochNow();
     this.#closing = this.#dirty;
     this.#closingAt = 0;
     this.#dirty = [];
@@ -93,6 +93,24 @@ export class WriteBack {
       if (this.#writeSlice(CELLS_PER_SLICE)) return;
       await yieldToLoop();
     }
+  }
+
+  /** The same, at once. */
+  endEpochNow(): void {
+    if (this.#closing !== undefined) this.#writeSlice(Number.POSITIVE_INFINITY);
+  }
+
+  /** Writes everything that is dirty, so that the tree holds all there is. */
+  writeAll(): void {
+    this.endEpochNow();
+    const dirty = this.#dirty;
+    this.#dirty = [];
+    for (const cell of dirty) {
+      if (cell.gone || cell.dirtyEpoch === 0) continue;
+      cell.dirtyEpoch = 0;
+      cell.owner.writeCell(cell, false);
+    }
+    this.evictions++;
   }
 
   /** Writes a cell of the closed epoch ahead of its turn (W1). */

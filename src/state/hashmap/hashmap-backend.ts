@@ -7,7 +7,6 @@
 import { ByteReader, type ByteWriter } from '../../base/bytes.ts';
 import { internal, invalid, MillraceError } from '../../base/errors.ts';
 import { keyCodec, keyIdentity } from '../../types/key-codec.ts';
-import { hashKey, murmurHash } from '../../types/key-hash.ts';
 import type { KeyGroupRange } from '../../types/key-group.ts';
 import { checkCompatibility } from '../../types/evolution.ts';
 import { schemaFromJson, schemaToJson } from '../../types/schema-json.ts';
@@ -25,6 +24,7 @@ import type {
   VOID_NAMESPACE,
 } from '../keyed-state-backend.ts';
 import { buildState } from '../cells/build-state.ts';
+import { fireTimers } from '../cells/fire-timers.ts';
 import { type CapturedTable, SnapshotBuffers, SnapshotCapture } from './snapshot-capture.ts';
 import {
   covers,
@@ -89,8 +89,6 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
   readonly #context: SnapshotContext;
   readonly #layout: BucketLayout;
   readonly #identify: (key: unknown) => unknown;
-  /** Keys are their own identity. */
-  readonly #plainKeys: boolean;
   readonly #keyCodec;
   readonly #files: readonly RestoredFile[];
   readonly #states = new Map<
@@ -110,8 +108,7 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
     this.maxParallelism = params.maxParallelism;
     this.#layout = new BucketLayout(params.keyGroupRange);
     this.#identify = keyIdentity(params.keySchema);
-    this.#plainKeys = PLAIN_KEYS.has(params.keySchema.kind);
-    this.#context = new SnapshotContext((key) => this.#keyGroupOf(key));
+    this.#context = new SnapshotContext(params);
     this.#keyCodec = keyCodec(params.keySchema);
     this.#files = files;
     this.#context.capture = (table, bucket) => this.#captureBucket(table, bucket);
@@ -123,21 +120,7 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
 
   /** @hot bench/runtime.ts. The key group is computed when the key gets its first entry, not before. */
   setCurrentKey(key: unknown): void {
-    const context = this.#context;
-    if (key === undefined || key === null) throw missingKey(key, this.#params.operatorId);
-    context.key = key;
-    context.keyId = this.#plainKeys ? key : this.#identify(key);
-    context.version++;
-  }
-
-  /** @throws `internal` KEY_OUTSIDE_RANGE: B1 */
-  #keyGroupOf(key: unknown): number {
-    const keyGroup = murmurHash(hashKey(key, this.#params.keySchema)) % this.maxParallelism;
-    if (keyGroup >= this.keyGroupRange.start && keyGroup <= this.keyGroupRange.end) return keyGroup;
-    throw internal(
-      'KEY_OUTSIDE_RANGE',
-      `key group ${keyGroup} is outside ${this.keyGroupRange.start} to ${this.keyGroupRange.end} of operator ${this.#params.operatorId}`,
-    );
+    this.#context.set(key);
   }
 
   getState<D extends StateDescriptor>(
@@ -174,6 +157,7 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
       setKey: (key) => this.setCurrentKey(key),
       identifyKey: this.#identify,
       watermark: () => this.#watermark,
+      resident: true,
     });
     this.#timers.set(name, service as CellTimerService<unknown, StateTable>); // namespaces are opaque to the backend
     const codecs: EntryCodecs = { key: this.#keyCodec, namespace: keyCodec(namespaceSchema) };
@@ -195,11 +179,11 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
 
   advanceWatermark(watermark: number, limit: number): TimerProgress {
     this.#watermark = watermark;
-    return this.#fire('event', watermark, limit);
+    return fireTimers(this.#timers, 'event', watermark, limit);
   }
 
   advanceProcessingTime(now: number, limit: number): TimerProgress {
-    return this.#fire('processing', now, limit);
+    return fireTimers(this.#timers, 'processing', now, limit);
   }
 
   nextProcessingTime(): number {
@@ -374,48 +358,7 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
     for (const capture of this.#captures) capture.capture(index, bucket.index);
     bucket.capturedEpoch = this.#context.epoch;
   }
-
-  #fire(domain: 'event' | 'processing', until: number, limit: number): TimerProgress {
-    let left = limit;
-    for (;;) {
-      // The earliest timer of all services first, so that services of one operator interleave by time.
-      let earliest: CellTimerService<unknown, StateTable> | undefined;
-      for (const service of this.#timers.values()) {
-        const next = service.next(domain);
-        if (
-          next !== Number.POSITIVE_INFINITY &&
-          next <= until &&
-          next < (earliest?.next(domain) ?? Number.POSITIVE_INFINITY)
-        )
-          earliest = service;
-      }
-      if (earliest === undefined) return 'done';
-      if (left === 0) return 'more';
-      if (earliest.fireNext(domain, until)) left--;
-    }
-  }
 }
-
-/** Schemas whose values are their own identity in a Map. */
-const PLAIN_KEYS: ReadonlySet<string> = new Set([
-  'boolean',
-  'int8',
-  'int16',
-  'int32',
-  'int64',
-  'bigint',
-  'float',
-  'double',
-  'string',
-  'timestamp',
-  'enum',
-]);
-
-const missingKey = (key: unknown, operatorId: string): MillraceError =>
-  invalid(
-    'NULL_KEY',
-    `a key of operator ${operatorId} is ${String(key)}; filter such records out before keyBy, or give them a key of their own`,
-  );
 
 const isTimers = (kind: TableHeader['kind']): boolean =>
   kind === 'event-timers' || kind === 'processing-timers';

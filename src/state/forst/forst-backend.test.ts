@@ -1,0 +1,7 @@
+import { forstInMemory } from '../../testing/forst-testing.ts';
+import { stateBackendContract } from '../../testing/state-backend-contract.ts';
+
+stateBackendContract('forst', (store) => forstInMemory(store));
+stateBackendContract('forst without a cache', (store) =>
+  forstInMemory(store, { cacheBytes: 0, memtableBytes: 256 }),
+);

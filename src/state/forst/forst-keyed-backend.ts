@@ -1,0 +1,528 @@
+/**
+ * Keyed state whose primary copy is on the object store: an object cache of live values in front of two trees, one of values and one of
+ * timers (Flink's ForSt backend and its disaggregated state, FLIP-423 and FLIP-427, are the model).
+ *
+ * Owns the key context, the caches of its states, the write-back and both trees. Shares with the worker's other backends the block
+ * source, the files and the memory budget.
+ *
+ * Invariants
+ *  F1  At a barrier nothing is encoded or copied: lists are swapped, memtables change. What is dirty is written in slices behind it.
+ *  F2  A snapshot names files only, and all of them are durable when it is acknowledged.
+ *  F3  A restored backend reads manifests, nothing else; values and tables come when they are needed.
+ */
+import { internal, invalid, MillraceError } from '../../base/errors.ts';
+import { ByteReader } from '../../base/bytes.ts';
+import type { LsmTree } from '../../lsm/lsm-tree.ts';
+import { checkCompatibility } from '../../types/evolution.ts';
+import { keyCodec, keyIdentity } from '../../types/key-codec.ts';
+import type { KeyGroupRange } from '../../types/key-group.ts';
+import { schemaFromJson, schemaToJson } from '../../types/schema-json.ts';
+import type { Schema } from '../../types/schema.ts';
+import { buildState } from '../cells/build-state.ts';
+import { fireTimers } from '../cells/fire-timers.ts';
+import { KeyContext } from '../cells/key-context.ts';
+import { elementSchema, hasTtl, refuseGeneric, storedSchema } from '../cells/stored-value.ts';
+import { CellTimerService, type TimerDomain } from '../cells/timer-service.ts';
+import { type Stamped, TtlMapState, TtlRule } from '../cells/ttl-states.ts';
+import type { MapStateDescriptor, StateDescriptor, StateOf } from '../descriptor.ts';
+import type {
+  InternalTimerService,
+  KeyedBackendParams,
+  KeyedStateBackend,
+  Namespaced,
+  PendingSnapshot,
+  Residency,
+  TimerProgress,
+  TimerTarget,
+  VOID_NAMESPACE,
+} from '../keyed-state-backend.ts';
+import { CellCache } from './cell-cache.ts';
+import { ForstSnapshot } from './forst-snapshot.ts';
+import type { ForstWorker } from './forst-worker.ts';
+import { Loads } from './loads.ts';
+import type { Manifest } from './manifest.ts';
+import { MapCache } from './map-cache.ts';
+import { boundsOf, parseStateKey, readOrdered, StateKeyWriter } from './state-key.ts';
+import { StateRegistry } from './state-registry.ts';
+import { StateValues } from './state-values.ts';
+import { ForstTimerTable } from './timer-table.ts';
+import { WriteBack } from './write-back.ts';
+
+/** Keys visited, or timers restored, between two looks at other work. */
+const SCAN_BATCH = 1024;
+
+export interface RestoredTrees {
+  readonly manifests: readonly Manifest[];
+  readonly data: LsmTree;
+  readonly timers: LsmTree;
+}
+
+interface TimerStates {
+  readonly service: CellTimerService<unknown, ForstTimerTable>;
+  readonly domain: TimerDomain;
+  readonly table: ForstTimerTable;
+  readonly decodeNamespace: (bytes: Uint8Array) => unknown;
+}
+
+export class ForstKeyedBackend implements KeyedStateBackend, Residency {
+  readonly keyGroupRange: KeyGroupRange;
+  readonly maxParallelism: number;
+  readonly #params: KeyedBackendParams;
+  readonly #worker: ForstWorker;
+  readonly #context: KeyContext;
+  readonly #registry: StateRegistry;
+  readonly #writeBack: WriteBack;
+  readonly #loads: Loads;
+  readonly #data: LsmTree;
+  readonly #timerTree: LsmTree;
+  readonly #keyCodec;
+  readonly #states = new Map<string, CellCache | MapCache>();
+  readonly #services = new Map<string, CellTimerService<unknown, ForstTimerTable>>();
+  readonly #timers = new Map<number, TimerStates>();
+  #timersLoaded: boolean;
+  #loadingTimers: Promise<void> | undefined;
+  #watermark = Number.NEGATIVE_INFINITY;
+  #snapshot: ForstSnapshot | undefined;
+  #flushFailure: unknown;
+  readonly #abort = new AbortController();
+
+  constructor(params: KeyedBackendParams, worker: ForstWorker, restored: RestoredTrees) {
+    this.#params = params;
+    this.#worker = worker;
+    this.keyGroupRange = params.keyGroupRange;
+    this.maxParallelism = params.maxParallelism;
+    this.#context = new KeyContext(params);
+    this.#keyCodec = keyCodec(params.keySchema);
+    this.#registry = new StateRegistry(
+      params.operatorId,
+      restored.manifests.map(({ states }) => states),
+    );
+    this.#data = restored.data;
+    this.#timerTree = restored.timers;
+    this.#timersLoaded = restored.timers.version.runs.length === 0;
+    this.#writeBack = new WriteBack(() => worker.cacheBytesOf(this));
+    this.#loads = new Loads(this.#data, this.#writeBack);
+    worker.register(this);
+  }
+
+  get residency(): Residency {
+    return this;
+  }
+
+  get currentKey(): unknown {
+    return this.#context.key;
+  }
+
+  /** Memory of live values. */
+  get cachedBytes(): number {
+    return this.#writeBack.bytes;
+  }
+
+  /** Memory of memtables, indexes and filters. */
+  get treeBytes(): number {
+    return this.#data.bytesInMemory + this.#timerTree.bytesInMemory;
+  }
+
+  /** @hot */
+  setCurrentKey(key: unknown): void {
+    this.#context.set(key);
+  }
+
+  getState<D extends StateDescriptor>(
+    name: string,
+    descriptor: D,
+  ): StateOf<D> & Namespaced<typeof VOID_NAMESPACE> {
+    return this.#register(name, descriptor, undefined) as StateOf<D> &
+      Namespaced<typeof VOID_NAMESPACE>; // made by the kind that the descriptor names
+  }
+
+  getNamespacedState<D extends StateDescriptor, N>(
+    name: string,
+    descriptor: D,
+    namespaceSchema: Schema<N>,
+  ): StateOf<D> & Namespaced<N> {
+    return this.#register(name, descriptor, namespaceSchema) as StateOf<D> & Namespaced<N>; // as above
+  }
+
+  getTimerService<N>(
+    name: string,
+    namespaceSchema: Schema<N>,
+    target: TimerTarget<N>,
+  ): InternalTimerService<N> {
+    if (this.#services.has(name))
+      throw invalid('DUPLICATE_STATE', `timer service "${name}" is registered twice`);
+    const identify = keyIdentity(namespaceSchema);
+    const tables = {
+      event: this.#timerTable(name, 'event', namespaceSchema),
+      processing: this.#timerTable(name, 'processing', namespaceSchema),
+    };
+    const service = new CellTimerService<N, ForstTimerTable>({
+      context: this.#context,
+      target,
+      identify,
+      tables: { event: tables.event.table, processing: tables.processing.table },
+      setKey: (key) => this.setCurrentKey(key),
+      identifyKey: keyIdentity(this.#params.keySchema),
+      watermark: () => this.#watermark,
+      resident: false,
+    });
+    const erased = service as CellTimerService<unknown, ForstTimerTable>; // namespaces are opaque to the backend
+    this.#services.set(name, erased);
+    const codec = keyCodec(namespaceSchema);
+    for (const domain of ['event', 'processing'] as const) {
+      const { number, table } = tables[domain];
+      this.#timers.set(number, {
+        service: erased,
+        domain,
+        table,
+        decodeNamespace: (bytes) => codec.decode(new ByteReader(bytes)),
+      });
+    }
+    return service;
+  }
+
+  advanceWatermark(watermark: number, limit: number): TimerProgress {
+    this.#watermark = watermark;
+    if (!this.#timersLoaded) return 'load';
+    return fireTimers(this.#services, 'event', watermark, limit);
+  }
+
+  advanceProcessingTime(now: number, limit: number): TimerProgress {
+    if (!this.#timersLoaded) return 'load';
+    return fireTimers(this.#services, 'processing', now, limit);
+  }
+
+  nextProcessingTime(): number {
+    // Until restored timers are there, one may be due at once.
+    if (!this.#timersLoaded) return Number.NEGATIVE_INFINITY;
+    let next = Number.POSITIVE_INFINITY;
+    for (const service of this.#services.values())
+      next = Math.min(next, service.next('processing'));
+    return next;
+  }
+
+  async applyToAllKeys<N>(
+    name: string,
+    namespace: N,
+    visit: (key: unknown) => void,
+  ): Promise<void> {
+    const state = this.#states.get(name);
+    if (state === undefined) throw invalid('UNKNOWN_STATE', `no state "${name}" is registered`);
+    const wanted = namespace === undefined || typeof namespace === 'symbol' ? undefined : namespace;
+    for (const key of await this.#keysOf(name, wanted)) {
+      this.setCurrentKey(key);
+      while (!state.prepare(wanted, wanted)) await this.load(this.#abort.signal);
+      visit(key);
+    }
+  }
+
+  snapshot(checkpointId: number): PendingSnapshot {
+    // Rare: the last one is still being written. Its epoch ends here.
+    this.#snapshot?.end();
+    this.#writeBack.beginEpoch();
+    this.#data.beginEpoch();
+    this.#timerTree.beginEpoch();
+    const snapshot = new ForstSnapshot({
+      checkpointId,
+      operatorId: this.#params.operatorId,
+      keyGroups: this.keyGroupRange,
+      base: {
+        keySchema: schemaToJson(this.#params.keySchema),
+        maxParallelism: this.maxParallelism,
+        states: this.#registry.states,
+      },
+      writeBack: this.#writeBack,
+      data: this.#data,
+      timers: this.#timerTree,
+      yieldToLoop: this.#params.yieldToLoop,
+      ended: (ended) => {
+        if (this.#snapshot === ended) this.#snapshot = undefined;
+      },
+    });
+    this.#snapshot = snapshot;
+    return snapshot;
+  }
+
+  unclaimedStates(): readonly string[] {
+    return this.#registry.unclaimed();
+  }
+
+  notifyCheckpointComplete(): void {}
+
+  notifyCheckpointAborted(): void {}
+
+  get missing(): number {
+    return this.#loads.missing + (this.#timersLoaded ? 0 : 1);
+  }
+
+  async load(signal: AbortSignal): Promise<void> {
+    await Promise.all([
+      this.#loads.load(signal),
+      this.#timersLoaded ? undefined : this.#loadTimers(signal),
+      this.#relieve(),
+    ]);
+  }
+
+  trim(): void {
+    this.#writeBack.evict();
+    this.#writeOut();
+    this.#worker.compactIfNeeded(this.#data);
+    this.#worker.compactIfNeeded(this.#timerTree);
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort();
+    this.#worker.unregister(this);
+    this.#snapshot?.discard();
+    this.#worker.closeTree(this.#data);
+    this.#worker.closeTree(this.#timerTree);
+  }
+
+  /** Begins to write out memtables that are full; failures are met again at the checkpoint, or when memory runs out. */
+  #writeOut(): void {
+    for (const tree of [this.#data, this.#timerTree]) {
+      if (tree.sealedMemtables === 0) continue;
+      tree.flush().then(
+        () => {
+          this.#flushFailure = undefined;
+        },
+        (error: unknown) => {
+          this.#flushFailure = error;
+        },
+      );
+    }
+  }
+
+  /** Waits while too much has not been written out. @throws what writing out failed with */
+  async #relieve(): Promise<void> {
+    const limit = this.#worker.unflushedBytesMax;
+    for (const tree of [this.#data, this.#timerTree]) {
+      if (tree.unflushedBytes <= limit) continue;
+      await tree.flush();
+    }
+    if (this.#flushFailure !== undefined && this.#data.unflushedBytes > limit)
+      throw this.#flushFailure;
+  }
+
+  #register(
+    name: string,
+    descriptor: StateDescriptor,
+    namespaceSchema: Schema<unknown> | undefined,
+  ): unknown {
+    if (this.#states.has(name))
+      throw invalid(
+        'DUPLICATE_STATE',
+        `state "${name}" is registered twice in operator ${this.#params.operatorId}`,
+      );
+    if (!this.#params.allowGenericTypes) refuseGeneric(name, descriptor.schema);
+    return descriptor.kind === 'map'
+      ? this.#registerMap(name, descriptor, namespaceSchema)
+      : this.#registerCells(name, descriptor, namespaceSchema);
+  }
+
+  #registerCells(
+    name: string,
+    descriptor: Exclude<StateDescriptor, MapStateDescriptor<unknown, unknown>>,
+    namespaceSchema: Schema<unknown> | undefined,
+  ): unknown {
+    const { number, schemas } = this.#registry.register({
+      name,
+      kind: descriptor.kind,
+      schema: storedSchema(descriptor),
+      namespaceSchema,
+      userKeySchema: undefined,
+    });
+    const expiryOf = expiryOfCells(descriptor);
+    const table = new CellCache({
+      name,
+      context: this.#context,
+      tree: this.#data,
+      writeBack: this.#writeBack,
+      loads: this.#loads,
+      keys: this.#keysWriter(number, namespaceSchema, undefined),
+      values: new StateValues(name, schemas),
+      fold: foldOf(descriptor),
+      ...(expiryOf === undefined ? {} : { expiryOf }),
+    });
+    this.#states.set(name, table);
+    const identify = namespaceSchema === undefined ? () => undefined : keyIdentity(namespaceSchema);
+    return buildState({ table, descriptor, identify, wallMs: this.#params.wallMs });
+  }
+
+  #registerMap(
+    name: string,
+    descriptor: MapStateDescriptor<unknown, unknown>,
+    namespaceSchema: Schema<unknown> | undefined,
+  ): unknown {
+    const { number, schemas } = this.#registry.register({
+      name,
+      kind: 'map',
+      schema: elementSchema(descriptor),
+      namespaceSchema,
+      userKeySchema: descriptor.keySchema,
+    });
+    const ttlMs = hasTtl(descriptor) ? descriptor.ttl!.ttlMs : undefined;
+    const cache = new MapCache({
+      name,
+      context: this.#context,
+      tree: this.#data,
+      writeBack: this.#writeBack,
+      loads: this.#loads,
+      keys: this.#keysWriter(number, namespaceSchema, descriptor.keySchema),
+      values: new StateValues(name, schemas),
+      userKeyCodec: keyCodec(descriptor.keySchema),
+      identifyUserKey: keyIdentity(descriptor.keySchema),
+      identifyNamespace:
+        namespaceSchema === undefined ? () => undefined : keyIdentity(namespaceSchema),
+      ...(ttlMs === undefined ? {} : { expiryOf: (value) => (value as Stamped).touchedMs + ttlMs }), // TtlMapState stores these
+    });
+    this.#states.set(name, cache);
+    if (ttlMs === undefined) return cache;
+    return new TtlMapState(cache, new TtlRule(descriptor.ttl!, this.#params.wallMs));
+  }
+
+  #keysWriter(
+    state: number,
+    namespaceSchema: Schema<unknown> | undefined,
+    userKeySchema: Schema<unknown> | undefined,
+  ): StateKeyWriter {
+    return new StateKeyWriter({
+      state,
+      key: this.#keyCodec,
+      namespace: namespaceSchema === undefined ? undefined : keyCodec(namespaceSchema),
+      userKey: userKeySchema === undefined ? undefined : keyCodec(userKeySchema),
+    });
+  }
+
+  #timerTable(
+    name: string,
+    domain: TimerDomain,
+    namespaceSchema: Schema<unknown>,
+  ): { readonly number: number; readonly table: ForstTimerTable } {
+    const { number } = this.#registry.register({
+      name,
+      kind: `${domain}-timers`,
+      schema: undefined,
+      namespaceSchema,
+      userKeySchema: undefined,
+    });
+    const table = new ForstTimerTable({
+      context: this.#context,
+      tree: this.#timerTree,
+      writeBack: this.#writeBack,
+      keys: this.#keysWriter(number, namespaceSchema, undefined),
+      loaded: this.#timersLoaded,
+    });
+    return { number, table };
+  }
+
+  #loadTimers(signal: AbortSignal): Promise<void> {
+    this.#loadingTimers ??= this.#scanTimers(signal).finally(() => {
+      this.#loadingTimers = undefined;
+    });
+    return this.#loadingTimers;
+  }
+
+  async #scanTimers(signal: AbortSignal): Promise<void> {
+    const { smallest } = boundsOf(this.keyGroupRange);
+    const scan = await this.#timerTree.scanRange(smallest, undefined, signal);
+    for (;;) {
+      const batch = await scan.next(SCAN_BATCH);
+      if (batch.length === 0) break;
+      for (const { key } of batch) this.#restoreTimer(key);
+      await this.#params.yieldToLoop();
+    }
+    for (const { table } of this.#timers.values()) table.setLoaded();
+    this.#timersLoaded = true;
+  }
+
+  #restoreTimer(bytes: Uint8Array): void {
+    const parts = parseStateKey(bytes);
+    const timers = this.#timers.get(parts.state);
+    if (timers === undefined || timers.table.wasDropped(bytes)) return;
+    timers.service.restore(timers.domain, {
+      key: this.#keyCodec.decode(new ByteReader(parts.key)),
+      keyGroup: parts.keyGroup,
+      namespace: timers.decodeNamespace(parts.userKey),
+      timestamp: readOrdered(parts.namespace),
+    });
+  }
+
+  /** Keys that hold a value of a state in a namespace: those in the tree once everything has been written to it. */
+  async #keysOf(name: string, namespace: unknown): Promise<readonly unknown[]> {
+    const state = this.#registry.states.find(
+      (other) => other.name === name && !other.kind.endsWith('-timers'),
+    )!;
+    const wanted = this.#namespaceBytes(state.namespaceSchema, namespace);
+    const found = new Map<unknown, unknown>();
+    const identify = keyIdentity(this.#params.keySchema);
+    this.#writeBack.writeAll();
+    const { smallest } = boundsOf(this.keyGroupRange);
+    const scan = await this.#data.scanRange(smallest, undefined, this.#abort.signal);
+    for (;;) {
+      const batch = await scan.next(SCAN_BATCH);
+      if (batch.length === 0) return [...found.values()];
+      for (const { key: bytes } of batch) {
+        const parts = parseStateKey(bytes);
+        if (parts.state !== state.number || Buffer.compare(parts.namespace, wanted) !== 0) continue;
+        const key = this.#keyCodec.decode(new ByteReader(parts.key));
+        found.set(identify(key), key);
+      }
+    }
+  }
+
+  #namespaceBytes(schema: Manifest['keySchema'], namespace: unknown): Uint8Array {
+    if (schema === null) return new Uint8Array(0);
+    const writer = new StateKeyWriter({
+      state: 0,
+      key: { encode: () => {}, decode: () => undefined },
+      namespace: keyCodec(schemaFromJson(schema)),
+    });
+    return parseStateKey(writer.write(0, namespace, undefined)).namespace.slice();
+  }
+}
+
+/** @throws `data` KEY_SCHEMA_INCOMPATIBLE */
+export function checkKeySchema(params: KeyedBackendParams, { keySchema }: Manifest): void {
+  const compatibility = checkCompatibility(schemaFromJson(keySchema), params.keySchema);
+  if (compatibility.outcome === 'as-is') return;
+  const reasons =
+    compatibility.outcome === 'incompatible' ? compatibility.reasons : ['keys cannot be migrated'];
+  throw new MillraceError(
+    'data',
+    'KEY_SCHEMA_INCOMPATIBLE',
+    `the keys of operator ${params.operatorId} changed: ${reasons.join('; ')}`,
+    { details: { operator: params.operatorId, reasons } },
+  );
+}
+
+type CellDescriptor = Exclude<StateDescriptor, MapStateDescriptor<unknown, unknown>>;
+
+function foldOf(
+  descriptor: CellDescriptor,
+): ((older: unknown, newer: unknown) => unknown) | undefined {
+  switch (descriptor.kind) {
+    case 'list':
+      return (older, newer) => [...(older as unknown[]), ...(newer as unknown[])]; // lists hold arrays
+    case 'reducing':
+      return hasTtl(descriptor) ? undefined : descriptor.reduce;
+    case 'aggregating': {
+      const { aggregate } = descriptor;
+      if (hasTtl(descriptor) || aggregate.merge === undefined) return undefined;
+      return (older, newer) => aggregate.merge!(older, newer);
+    }
+    case 'value':
+      return undefined;
+    default:
+      throw internal('UNKNOWN_STATE_KIND', 'a state has a kind that is not known');
+  }
+}
+
+/** When the last of what a cell holds expires; undefined without TTL. */
+function expiryOfCells(descriptor: CellDescriptor): ((value: unknown) => number) | undefined {
+  if (!hasTtl(descriptor)) return undefined;
+  const { ttlMs } = descriptor.ttl!;
+  if (descriptor.kind !== 'list') return (value) => (value as Stamped).touchedMs + ttlMs; // TTL states store these
+  return (value) =>
+    (value as Stamped[]).reduce((last, { touchedMs }) => Math.max(last, touchedMs + ttlMs), 0); // as above
+}

@@ -1,0 +1,59 @@
+/**
+ * One snapshot of a forst backend: the epoch was closed at the barrier; here what is dirty in it is written to the trees' closing
+ * memtables, these become files, and a manifest names them.
+ */
+import type { LsmTree } from '../../lsm/lsm-tree.ts';
+import { type TreeVersion, versionToJson } from '../../lsm/tree-version.ts';
+import type { KeyGroupRange } from '../../types/key-group.ts';
+import type { PendingSnapshot } from '../keyed-state-backend.ts';
+import type { KeyedStateHandle, SnapshotWriter } from '../snapshot.ts';
+import { encodeManifest, filesOf, type Manifest } from './manifest.ts';
+import type { WriteBack } from './write-back.ts';
+
+export interface ForstSnapshotParams {
+  readonly checkpointId: number;
+  readonly operatorId: string;
+  readonly keyGroups: KeyGroupRange;
+  readonly base: Omit<Manifest, 'data' | 'timers'>;
+  readonly writeBack: WriteBack;
+  readonly data: LsmTree;
+  readonly timers: LsmTree;
+  readonly yieldToLoop: () => Promise<void>;
+  readonly ended: (snapshot: ForstSnapshot) => void;
+}
+
+export class ForstSnapshot implements PendingSnapshot {
+  readonly #params: ForstSnapshotParams;
+  #versions: Promise<readonly [TreeVersion, TreeVersion]> | undefined;
+
+  constructor(params: ForstSnapshotParams) {
+    this.#params = params;
+  }
+
+  async write(writer: SnapshotWriter): Promise<KeyedStateHandle> {
+    const { base, operatorId, keyGroups, writeBack, yieldToLoop } = this.#params;
+    await writeBack.endEpoch(yieldToLoop);
+    const [data, timers] = await this.end();
+    const manifest = { ...base, data: versionToJson(data), timers: versionToJson(timers) };
+    const bytes = encodeManifest(manifest);
+    const handle = await writer.write(`${operatorId}.forst`, [bytes]);
+    return { backend: 'forst', keyGroups, data: handle, files: filesOf(manifest) };
+  }
+
+  /** Closes the epoch for good; whoever comes first. What has not been written to the trees by now is written at once. */
+  end(): Promise<readonly [TreeVersion, TreeVersion]> {
+    if (this.#versions === undefined) {
+      const { writeBack, data, timers } = this.#params;
+      writeBack.endEpochNow();
+      this.#versions = Promise.all([data.endEpoch(), timers.endEpoch()]);
+      // Nobody may be waiting: then the next snapshot meets the failure.
+      this.#versions.catch(() => {});
+      this.#params.ended(this);
+    }
+    return this.#versions;
+  }
+
+  discard(): void {
+    void this.end().catch(() => {});
+  }
+}

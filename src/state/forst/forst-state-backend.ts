@@ -1,0 +1,87 @@
+/** The `forst` state backend of one worker: opens keyed backends over shared caches, from manifests alone. */
+import { boundsOf, stateKeyPrefixLength } from './state-key.ts';
+import type { LsmTree } from '../../lsm/lsm-tree.ts';
+import { decodeManifest, type Manifest } from './manifest.ts';
+import {
+  clipVersion,
+  joinVersions,
+  type TreeVersion,
+  versionFromJson,
+} from '../../lsm/tree-version.ts';
+import { MillraceError } from '../../base/errors.ts';
+import type { KeyGroupRange } from '../../types/key-group.ts';
+import type {
+  KeyedBackendParams,
+  KeyedStateBackend,
+  StateBackend,
+} from '../keyed-state-backend.ts';
+import { checkKeySchema, ForstKeyedBackend } from './forst-keyed-backend.ts';
+import type { ForstWorker } from './forst-worker.ts';
+
+export class ForstStateBackend implements StateBackend {
+  readonly name = 'forst';
+  readonly #worker: ForstWorker;
+
+  constructor(worker: ForstWorker) {
+    this.#worker = worker;
+  }
+
+  /** @throws `data` FORST_MANIFEST_CORRUPT, STATE_BACKEND_DIFFERS, KEY_SCHEMA_INCOMPATIBLE */
+  async createKeyed(params: KeyedBackendParams): Promise<KeyedStateBackend> {
+    const { manifests, data, timers } = await restoredVersions(params);
+    const open = (version: TreeVersion): Promise<LsmTree> =>
+      this.#worker.openTree({
+        attemptId: params.attemptId,
+        version,
+        prefixLength: stateKeyPrefixLength,
+        yieldToLoop: params.yieldToLoop,
+      });
+    const [dataTree, timerTree] = await Promise.all([open(data), open(timers)]);
+    return new ForstKeyedBackend(params, this.#worker, {
+      manifests,
+      data: dataTree,
+      timers: timerTree,
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#worker.close();
+  }
+}
+
+/** Manifests only: the trees' files are opened when something in them is needed. */
+async function restoredVersions(params: KeyedBackendParams): Promise<{
+  manifests: readonly Manifest[];
+  data: TreeVersion;
+  timers: TreeVersion;
+}> {
+  const manifests: Manifest[] = [];
+  const data: TreeVersion[] = [];
+  const timers: TreeVersion[] = [];
+  for (const handle of params.restore) {
+    if (handle.backend !== 'forst') throw otherBackend(params.operatorId, handle.backend);
+    const manifest = decodeManifest(await params.reader.read(handle.data));
+    checkKeySchema(params, manifest);
+    manifests.push(manifest);
+    const range = intersection(handle.keyGroups, params.keyGroupRange);
+    if (range === undefined) continue;
+    const { smallest, largest } = boundsOf(range);
+    data.push(clipVersion(versionFromJson(manifest.data), smallest, largest));
+    timers.push(clipVersion(versionFromJson(manifest.timers), smallest, largest));
+  }
+  return { manifests, data: joinVersions(data), timers: joinVersions(timers) };
+}
+
+function intersection(a: KeyGroupRange, b: KeyGroupRange): KeyGroupRange | undefined {
+  const start = Math.max(a.start, b.start);
+  const end = Math.min(a.end, b.end);
+  return start <= end ? { start, end } : undefined;
+}
+
+const otherBackend = (operatorId: string, backend: string): MillraceError =>
+  new MillraceError(
+    'invalid',
+    'STATE_BACKEND_DIFFERS',
+    `the state of operator ${operatorId} was written by the ${backend} backend and cannot be opened by forst. Take a canonical savepoint with ${backend} and restore that, or set state.backend.type to ${backend}`,
+    { details: { operator: operatorId, backend } },
+  );

@@ -1,0 +1,96 @@
+/**
+ * What the forst backends of one worker share: the block source, the writing of files, the memory budget, compaction.
+ *
+ * The memory budget is split: half for live values, three eighths for blocks, the rest for memtables, indexes and filters; backends share
+ * the first part by need, none below an equal share.
+ */
+import type { BlockSource } from '../../lsm/block-source.ts';
+import { LsmTree, TREE_DEFAULTS } from '../../lsm/lsm-tree.ts';
+import { TABLE_DEFAULTS, type TableOptions } from '../../lsm/table-writer.ts';
+import type { TreeVersion } from '../../lsm/tree-version.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
+import type { PackedFiles } from './packed-files.ts';
+
+export interface ForstWorkerParams {
+  readonly store: ObjectStore;
+  readonly blocks: BlockSource;
+  readonly files: PackedFiles;
+  /** For live values of all backends of the worker. */
+  readonly cacheBytes: number;
+  readonly memtableBytes?: number;
+  readonly table?: Partial<TableOptions>;
+  /** Indexes and filters are fetched before the first record, instead of when they are needed. Default false. */
+  readonly opensTablesAtRestore?: boolean;
+}
+
+/** A backend, as far as budgets go. */
+interface Consumer {
+  readonly cachedBytes: number;
+}
+
+export class ForstWorker {
+  readonly #params: ForstWorkerParams;
+  readonly #consumers = new Set<Consumer>();
+  readonly #trees = new Set<LsmTree>();
+
+  constructor(params: ForstWorkerParams) {
+    this.#params = params;
+  }
+
+  /** Beyond this a tree's writers wait. */
+  get unflushedBytesMax(): number {
+    return 4 * (this.#params.memtableBytes ?? TREE_DEFAULTS.memtableBytes);
+  }
+
+  async openTree(params: {
+    attemptId: string;
+    version: TreeVersion;
+    prefixLength: TableOptions['prefixLength'];
+    yieldToLoop: () => Promise<void>;
+  }): Promise<LsmTree> {
+    const { store, blocks, files, memtableBytes, table } = this.#params;
+    const epochs = params.version.runs.flatMap(({ tables }) => tables.map((meta) => meta.maxEpoch));
+    const tree = new LsmTree({
+      store,
+      blocks,
+      files: files.ofAttempt(params.attemptId),
+      yieldToLoop: params.yieldToLoop,
+      version: params.version,
+      epoch: epochs.reduce((a, b) => Math.max(a, b), 0) + 1,
+      options: {
+        table: { ...TABLE_DEFAULTS, ...table, prefixLength: params.prefixLength },
+        memtableBytes: memtableBytes ?? TREE_DEFAULTS.memtableBytes,
+      },
+    });
+    this.#trees.add(tree);
+    if (this.#params.opensTablesAtRestore === true) await tree.openTables();
+    return tree;
+  }
+
+  closeTree(tree: LsmTree): void {
+    this.#trees.delete(tree);
+    tree.close();
+  }
+
+  register(consumer: Consumer): void {
+    this.#consumers.add(consumer);
+  }
+
+  unregister(consumer: Consumer): void {
+    this.#consumers.delete(consumer);
+  }
+
+  /** What a backend may keep of live values now: an equal share, and what others leave of theirs. */
+  cacheBytesOf(consumer: Consumer): number {
+    const { cacheBytes } = this.#params;
+    let others = 0;
+    for (const other of this.#consumers) if (other !== consumer) others += other.cachedBytes;
+    return Math.max(cacheBytes / Math.max(1, this.#consumers.size), cacheBytes - others);
+  }
+
+  compactIfNeeded(_tree: LsmTree): void {}
+
+  async close(): Promise<void> {
+    await this.#params.blocks.close();
+  }
+}

@@ -1,0 +1,70 @@
+/** A forst backend over a store in memory, for suites that know nothing of residency: whatever is stored can be read at once. */
+import type { BlockSource } from '../lsm/block-source.ts';
+import { openBlock } from '../lsm/block-trailer.ts';
+import { ForstStateBackend } from '../state/forst/forst-state-backend.ts';
+import { ForstWorker } from '../state/forst/forst-worker.ts';
+import { PackedFiles } from '../state/forst/packed-files.ts';
+import type { MemoryStore } from '../storage/memory-store.ts';
+
+/** What was stored, for reads without waiting. */
+const mirrors = new WeakMap<MemoryStore, Map<string, Uint8Array>>();
+
+let incarnations = 0;
+
+export function forstInMemory(
+  store: MemoryStore,
+  options: { readonly cacheBytes?: number; readonly memtableBytes?: number } = {},
+): ForstStateBackend {
+  const mirror = mirrors.get(store) ?? new Map<string, Uint8Array>();
+  mirrors.set(store, mirror);
+  const blocks = mirroredBlocks(mirror);
+  const files = new PackedFiles({
+    store: {
+      put: async (key, bytes) => {
+        mirror.set(key, bytes.slice());
+        return store.put(key, bytes);
+      },
+    },
+    timers: {
+      after: (_delayMs, callback) => {
+        let cancelled = false;
+        void Promise.resolve().then(() => {
+          if (!cancelled) callback();
+        });
+        return {
+          cancel: () => {
+            cancelled = true;
+          },
+        };
+      },
+    },
+    jobId: 'job',
+    incarnation: `i${++incarnations}`,
+  });
+  return new ForstStateBackend(
+    new ForstWorker({
+      store,
+      blocks,
+      files,
+      cacheBytes: options.cacheBytes ?? 1 << 20,
+      memtableBytes: options.memtableBytes ?? 4096,
+      table: { blockBytes: 512 },
+      opensTablesAtRestore: true,
+    }),
+  );
+}
+
+function mirroredBlocks(mirror: ReadonlyMap<string, Uint8Array>): BlockSource {
+  const resident: BlockSource['resident'] = (file, block) => {
+    const start = file.offset + block.offset;
+    return openBlock(mirror.get(file.object)!.subarray(start, start + block.length), file);
+  };
+  return {
+    resident,
+    read: async (reads) => reads.map(({ file, block }) => resident(file, block)!),
+    admit: () => {},
+    forget: () => {},
+    hotBlocks: () => [],
+    close: async () => {},
+  };
+}
