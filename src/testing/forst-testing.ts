@@ -1,6 +1,12 @@
 /** A forst backend over a store in memory, for suites that know nothing of residency: whatever is stored can be read at once. */
 import type { BlockSource } from '../lsm/block-source.ts';
 import { openBlock } from '../lsm/block-trailer.ts';
+import { internal } from '../base/errors.ts';
+import { LsmTree } from '../lsm/lsm-tree.ts';
+import { versionFromJson } from '../lsm/tree-version.ts';
+import { StoreSnapshotReader } from '../state/checkpoint-storage.ts';
+import { decodeManifest } from '../state/forst/manifest.ts';
+import type { KeyedStateHandle } from '../state/snapshot.ts';
 import { ForstStateBackend } from '../state/forst/forst-state-backend.ts';
 import { ForstWorker } from '../state/forst/forst-worker.ts';
 import { PackedFiles } from '../state/forst/packed-files.ts';
@@ -67,4 +73,33 @@ function mirroredBlocks(mirror: ReadonlyMap<string, Uint8Array>): BlockSource {
     hotBlocks: () => [],
     close: async () => {},
   };
+}
+
+/** How many keys the trees of these snapshots hold. */
+export async function liveEntries(
+  store: MemoryStore,
+  handles: readonly KeyedStateHandle[],
+): Promise<number> {
+  const blocks = mirroredBlocks(mirrors.get(store) ?? new Map());
+  const reader = new StoreSnapshotReader(store);
+  let entries = 0;
+  for (const { data } of handles) {
+    const manifest = decodeManifest(await reader.read(data));
+    for (const json of [manifest.data, manifest.timers]) {
+      const tree = new LsmTree({
+        store,
+        blocks,
+        files: { write: () => Promise.reject(internal('READ_ONLY', 'nothing is written')) },
+        yieldToLoop: async () => {},
+        version: versionFromJson(json),
+      });
+      const scan = await tree.scanRange(new Uint8Array(0), undefined);
+      for (;;) {
+        const batch = await scan.next(1000);
+        if (batch.length === 0) break;
+        entries += batch.length;
+      }
+    }
+  }
+  return entries;
 }

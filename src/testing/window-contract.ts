@@ -19,8 +19,9 @@ import type {
 import { WindowOperator, type WindowOperatorParams } from '../operators/window/window-operator.ts';
 import { TimeWindow, type Window } from '../operators/window/window.ts';
 import type { StateBackend } from '../state/keyed-state-backend.ts';
+import type { MemoryStore } from '../storage/memory-store.ts';
 import { t } from '../types/t.ts';
-import { KeyedOperatorHarness } from './window-harness.ts';
+import { type HarnessSnapshot, KeyedOperatorHarness } from './window-harness.ts';
 
 export type Step =
   | { readonly value: string; readonly timestamp?: number }
@@ -106,14 +107,23 @@ function apply(harness: KeyedOperatorHarness, step: Step): readonly string[] {
   ];
 }
 
+/** What the tables are run on. */
+export interface WindowBackend {
+  readonly backend: (store: MemoryStore) => StateBackend;
+  /** Grows with what keyed state holds. Default: the bytes of its snapshot. */
+  readonly sizeOf?: (snapshot: HarnessSnapshot) => Promise<number>;
+}
+
+const bytesOf = async ({ keyedBytes }: HarnessSnapshot): Promise<number> => keyedBytes;
+
 async function play(
   example: WindowCase,
   { name: mode, create, restores }: Mode,
-  backend: () => StateBackend,
+  { backend, sizeOf = bytesOf }: WindowBackend,
 ): Promise<void> {
   const params = { backend, operator: () => create(paramsOf(example)) };
   let harness = await KeyedOperatorHarness.open(params);
-  const pristine = (await harness.snapshot()).keyedBytes;
+  const pristine = await sizeOf(await harness.snapshot());
   const seen = { watermark: Number.NEGATIVE_INFINITY, now: 0 };
   for (const [step, ...expected] of example.steps) {
     assert.deepEqual({ mode, step, out: apply(harness, step) }, { mode, step, out: expected });
@@ -127,8 +137,8 @@ async function play(
     assert.deepEqual({ mode, step, restored: harness.drain() }, { mode, step, restored: [] });
   }
   if (example.leavesNothing === true) {
-    const { keyedBytes } = await harness.snapshot();
-    assert.deepEqual({ mode, keyedBytes }, { mode, keyedBytes: pristine });
+    const size = await sizeOf(await harness.snapshot());
+    assert.deepEqual({ mode, size }, { mode, size: pristine });
   }
   await harness.close();
 }
@@ -137,7 +147,7 @@ async function play(
 export function windowContract(
   suite: string,
   cases: readonly WindowCase[],
-  backend: () => StateBackend,
+  backend: WindowBackend,
 ): void {
   describe(suite, () => {
     for (const example of cases) {

@@ -32,7 +32,7 @@ export interface HarnessOutput {
 }
 
 export interface HarnessParams {
-  readonly backend: () => StateBackend;
+  readonly backend: (store: MemoryStore) => StateBackend;
   readonly operator: () => OneInputOperator;
 }
 
@@ -97,7 +97,7 @@ export class KeyedOperatorHarness {
     const store = from?.store ?? new MemoryStore();
     const reader = new StoreSnapshotReader(store);
     const operators = from?.operators ?? [];
-    const keyed = await backend().createKeyed({
+    const keyed = await backend(store).createKeyed({
       operatorId: 'operator',
       attemptId: 'attempt',
       keySchema: t.string(),
@@ -120,6 +120,8 @@ export class KeyedOperatorHarness {
     });
     const harness = new KeyedOperatorHarness({ store, operator: operator(), keyed, operatorState });
     await harness.#operator.open(harness.#context({ index, parallelism }, from !== undefined));
+    // Restored timers: a harness fires them without waiting.
+    await keyed.residency?.load(new AbortController().signal);
     return harness;
   }
 

@@ -10,17 +10,17 @@
  *  O2  A cell that is not complete is dirty; once it is written it is no longer cached.
  *  O3  A cell without a value (`present` false) is kept as knowledge that there is none.
  */
-import { internal } from '../../base/errors.ts';
 import type { Lookup } from '../../lsm/lookup.ts';
 import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import { ENTRY } from '../../lsm/table-meta.ts';
 import type { CellTable, StoredCell } from '../cells/cell-table.ts';
 import type { KeyContext } from '../cells/key-context.ts';
-import { ForstCell } from './forst-cell.ts';
-import type { Loads } from './loads.ts';
+import { type CellOwner, ForstCell } from './forst-cell.ts';
+import type { Address, Loads, LoadTarget } from './loads.ts';
+import { notResident } from './not-resident.ts';
 import type { StateKeyWriter } from './state-key.ts';
 import type { StateValues } from './state-values.ts';
-import type { CellOwner, WriteBack } from './write-back.ts';
+import type { WriteBack } from './write-back.ts';
 
 /** Of a cell and the Map entry that leads to it. */
 const CELL_BYTES = 200;
@@ -44,7 +44,7 @@ export interface CellCacheParams {
   readonly expiryOf?: (value: unknown) => number;
 }
 
-export class CellCache implements CellTable, CellOwner {
+export class CellCache implements CellTable, CellOwner, LoadTarget {
   readonly name: string;
   readonly context: KeyContext;
   readonly #params: CellCacheParams;
@@ -301,19 +301,3 @@ export class CellCache implements CellTable, CellOwner {
     else this.#tree.delete(key);
   }
 }
-
-export interface Address {
-  readonly key: unknown;
-  readonly keyId: unknown;
-  readonly keyGroup: number;
-  readonly namespace: unknown;
-  readonly namespaceId: unknown;
-  /** Its key in the tree. */
-  readonly bytes: Uint8Array;
-}
-
-export const notResident = (name: string) =>
-  internal(
-    'STATE_NOT_RESIDENT',
-    `state "${name}" of the current key is not in memory and was not prepared before it was read; await it, or declare it to be prefetched`,
-  );

@@ -1,6 +1,13 @@
 /** An entry of the object cache: what is known of one (state, key, namespace), and how it differs from the tree. */
 import type { StoredCell } from '../cells/cell-table.ts';
-import type { CellOwner } from './write-back.ts';
+
+/** The table of a cell. */
+export interface CellOwner {
+  /** Writes the cell's difference to the tree, and says what of it is clean now. `closing`: into the closed epoch. */
+  writeCell(cell: ForstCell, closing: boolean): void;
+  /** Takes the cell out of the cache. */
+  forgetCell(cell: ForstCell): void;
+}
 
 export class ForstCell implements StoredCell {
   readonly owner: CellOwner;

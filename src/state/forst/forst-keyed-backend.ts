@@ -218,7 +218,7 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
 
   snapshot(checkpointId: number): PendingSnapshot {
     // Rare: the last one is still being written. Its epoch ends here.
-    this.#snapshot?.end();
+    void this.#snapshot?.end();
     this.#writeBack.beginEpoch();
     this.#data.beginEpoch();
     this.#timerTree.beginEpoch();

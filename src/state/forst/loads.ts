@@ -7,8 +7,17 @@
 import type { Lookup } from '../../lsm/lookup.ts';
 import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import type { ScannedEntry } from '../../lsm/merged-scan.ts';
-import type { Address } from './cell-cache.ts';
 import type { WriteBack } from './write-back.ts';
+
+export interface Address {
+  readonly key: unknown;
+  readonly keyId: unknown;
+  readonly keyGroup: number;
+  readonly namespace: unknown;
+  readonly namespaceId: unknown;
+  /** Its key in the tree. */
+  readonly bytes: Uint8Array;
+}
 
 /** Who noted it. */
 export interface LoadTarget {

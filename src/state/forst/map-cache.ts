@@ -18,12 +18,12 @@ import type { KeyContext } from '../cells/key-context.ts';
 import { MillraceError } from '../../base/errors.ts';
 import { ByteReader } from '../../base/bytes.ts';
 import type { Codec } from '../../types/codec.ts';
-import { type Address, notResident } from './cell-cache.ts';
-import { ForstCell } from './forst-cell.ts';
-import type { Loads, LoadTarget } from './loads.ts';
+import { notResident } from './not-resident.ts';
+import { type CellOwner, ForstCell } from './forst-cell.ts';
+import type { Address, Loads, LoadTarget } from './loads.ts';
 import { parseStateKey, type StateKeyWriter } from './state-key.ts';
 import type { StateValues } from './state-values.ts';
-import type { CellOwner, WriteBack } from './write-back.ts';
+import type { WriteBack } from './write-back.ts';
 
 const CELL_BYTES = 300;
 const ENTRY_BYTES = 200;

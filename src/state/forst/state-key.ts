@@ -17,8 +17,6 @@ const HEAD_BYTES = 5;
 const NAMESPACE_BYTES_MAX = 255;
 const KEY_BYTES_MAX = 16 * 1024;
 
-export const isMapState = (stateNumber: number): boolean => (stateNumber & 1) === 1;
-
 /** Length of a map's prefix; 0 for other states. The tree's `prefixLength`. */
 export function stateKeyPrefixLength(key: Uint8Array, start: number, end: number): number {
   if (end - start < HEAD_BYTES || (key[start + 3]! & 1) === 0) return 0;

@@ -9,9 +9,9 @@ import { ENTRY } from '../../lsm/table-meta.ts';
 import type { StoredCell, TimerTable } from '../cells/cell-table.ts';
 import type { KeyContext } from '../cells/key-context.ts';
 import type { Timer } from '../cells/timer-queue.ts';
-import { ForstCell } from './forst-cell.ts';
+import { type CellOwner, ForstCell } from './forst-cell.ts';
 import type { StateKeyWriter } from './state-key.ts';
-import type { CellOwner, WriteBack } from './write-back.ts';
+import type { WriteBack } from './write-back.ts';
 
 const NO_VALUE = new Uint8Array(0);
 

@@ -12,14 +12,6 @@
  */
 import type { ForstCell } from './forst-cell.ts';
 
-/** The table of a cell. */
-export interface CellOwner {
-  /** Writes the cell's difference to the tree, and says what of it is clean now. `closing`: into the closed epoch. */
-  writeCell(cell: ForstCell, closing: boolean): void;
-  /** Takes the cell out of the cache. */
-  forgetCell(cell: ForstCell): void;
-}
-
 /** Cells written between two looks at other work: about 2 ms. */
 const CELLS_PER_SLICE = 1024;
 

@@ -5,7 +5,7 @@
  * O(tables) and encoded copy-on-write by bucket (see `snapshot-capture.ts`), in full each time.
  */
 import { ByteReader, type ByteWriter } from '../../base/bytes.ts';
-import { internal, invalid, MillraceError } from '../../base/errors.ts';
+import { invalid, MillraceError } from '../../base/errors.ts';
 import { keyCodec, keyIdentity } from '../../types/key-codec.ts';
 import type { KeyGroupRange } from '../../types/key-group.ts';
 import { checkCompatibility } from '../../types/evolution.ts';
