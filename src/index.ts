@@ -106,6 +106,12 @@ export {
   type RangeSourceOptions,
 } from './connector/collection-source.ts';
 export { generatorSource, type GeneratorSourceOptions } from './connector/generator-source.ts';
+export {
+  jsonMessages,
+  type MessageFormat,
+  rawMessages,
+  textMessages,
+} from './connector/message-format.ts';
 export type * from './connector/sink.ts';
 export type * from './connector/source.ts';
 export {

@@ -20,7 +20,7 @@ import { csv } from './csv.ts';
 import { fileSink } from './file-sink.ts';
 import { fileSource } from './file-source.ts';
 import { FileSplitReader, type Position } from './file-split-reader.ts';
-import { jsonLines } from './json-lines.ts';
+import { jsonLines } from '../../src/connector/json-lines.ts';
 import { LineSplitter } from './line-splitter.ts';
 import { textLines } from './text-lines.ts';
 

@@ -1,5 +1,5 @@
 /** One seed: runs the job with everything the seed says goes wrong, then lets the checkers judge. */
-import { jsonLines } from '../../connectors/files/json-lines.ts';
+import { jsonLines } from '../../src/connector/json-lines.ts';
 import { fileSink } from '../../connectors/files/file-sink.ts';
 import { fileSource } from '../../connectors/files/file-source.ts';
 import type { Sink } from '../../src/connector/sink.ts';

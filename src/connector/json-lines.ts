@@ -1,13 +1,9 @@
 /** One JSON value a line (NDJSON). */
-import { invalid } from '../../src/base/errors.ts';
-import type { LineFormat, Decoded } from '../../src/connector/format.ts';
-import { checkValue } from '../../src/types/check-value.ts';
-import type { Schema } from '../../src/types/schema.ts';
-import {
-  isStandardSchema,
-  type StandardSchema,
-  validate,
-} from '../../src/types/standard-schema.ts';
+import { invalid } from '../base/errors.ts';
+import type { LineFormat, Decoded } from './format.ts';
+import { checkValue } from '../types/check-value.ts';
+import type { Schema } from '../types/schema.ts';
+import { isStandardSchema, type StandardSchema, validate } from '../types/standard-schema.ts';
 
 /**
  * Lines checked against a Millrace schema, or validated by a Standard Schema (zod, valibot, arktype, ...). Without either, whatever JSON

@@ -1,0 +1,41 @@
+/**
+ * `npm run services`: starts every server that tests use, says where they are, and stops them when it is interrupted.
+ *
+ * Tests start and kill servers of their own; this is for looking at them, and for running jobs by hand.
+ */
+import { startKafka } from './kafka.ts';
+import { isMissing, type Missing } from './service.ts';
+
+interface Started {
+  readonly name: string;
+  readonly where: string;
+  stop(): Promise<void>;
+}
+
+const STARTS: readonly { readonly name: string; start(): Promise<Started | Missing> }[] = [
+  {
+    name: 'Kafka',
+    start: async () => {
+      const kafka = await startKafka();
+      return isMissing(kafka)
+        ? kafka
+        : { name: 'Kafka', where: kafka.bootstrapServers, stop: kafka.stop };
+    },
+  },
+];
+
+const running: Started[] = [];
+for (const { name, start } of STARTS) {
+  const service = await start();
+  if (isMissing(service)) console.log(`${name}: not here: ${service.missing}`);
+  else {
+    running.push(service);
+    console.log(`${service.name}: ${service.where}`);
+  }
+}
+console.log('Ctrl-C stops them.');
+const hold = setInterval(() => {}, 60_000);
+process.once('SIGINT', () => {
+  clearInterval(hold);
+  void Promise.all(running.map((service) => service.stop()));
+});
