@@ -1,11 +1,17 @@
 /**
- * `npm run bench -- <name> [--quick] [--json]`: runs one benchmark and prints its figures. Every figure is a ratio against a
+ * `npm run bench -- <name> [--quick] [--json] [options of its own]`: runs one benchmark and prints its figures. Every figure is a ratio against a
  * baseline of the same run, or carries its unit in its name. With `--json` the last line is one JSON object.
  */
-import { parseArgs } from 'node:util';
+interface BenchRequest {
+  readonly quick: boolean;
+  /** What the command line holds besides, for benchmarks with options of their own. */
+  readonly args: readonly string[];
+}
 
 interface Bench {
-  run(options: { quick: boolean }): Promise<Readonly<Record<string, number>>>;
+  run(request: BenchRequest): Promise<Readonly<Record<string, number>>>;
+  /** Its own options, if it takes any. */
+  readonly USAGE?: string;
 }
 
 const BENCHES: Readonly<Record<string, { readonly about: string; load(): Promise<Bench> }>> = {
@@ -14,30 +20,35 @@ const BENCHES: Readonly<Record<string, { readonly about: string; load(): Promise
     load: () => import('./types.ts'),
   },
   runtime: { about: 'the engine against hand-written loops', load: () => import('./runtime.ts') },
+  nexmark: {
+    about: 'the Nexmark queries against hand-written loops and other engines; --help for options',
+    load: () => import('./nexmark/bench.ts'),
+  },
 };
 
-async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      quick: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-    },
-  });
-  const bench = BENCHES[positionals[0] ?? ''];
-  if (bench === undefined) {
+async function main([name = '', ...given]: readonly string[]): Promise<void> {
+  const listed = BENCHES[name];
+  if (listed === undefined) {
     console.error('usage: npm run bench -- <name> [--quick] [--json]');
-    for (const [name, { about }] of Object.entries(BENCHES))
-      console.error(`  ${name.padEnd(12)}${about}`);
+    for (const [known, { about }] of Object.entries(BENCHES))
+      console.error(`  ${known.padEnd(12)}${about}`);
     process.exitCode = 2;
     return;
   }
-  const figures = await (await bench.load()).run({ quick: values.quick });
+  const bench = await listed.load();
+  const args = given.filter((arg) => arg !== '--quick' && arg !== '--json');
+  if (args.includes('--help') || (args.length > 0 && bench.USAGE === undefined)) {
+    console.error(`usage: npm run bench -- ${name} [--quick] [--json]\n${bench.USAGE ?? ''}`);
+    process.exitCode = args.includes('--help') ? 0 : 2;
+    return;
+  }
+  const figures = await bench.run({ quick: given.includes('--quick'), args });
   const rounded = Object.fromEntries(
-    Object.entries(figures).map(([name, value]) => [name, Number(value.toPrecision(4))]),
+    Object.entries(figures).map(([figure, value]) => [figure, Number(value.toPrecision(4))]),
   );
-  for (const [name, value] of Object.entries(rounded)) console.log(`${name.padEnd(32)}${value}`);
-  if (values.json) console.log(JSON.stringify(rounded));
+  for (const [figure, value] of Object.entries(rounded))
+    console.log(`${figure.padEnd(32)}${value}`);
+  if (given.includes('--json')) console.log(JSON.stringify(rounded));
 }
 
-await main();
+await main(process.argv.slice(2));

@@ -1,0 +1,35 @@
+/** Another engine over the same event file: a command that README.md beside this describes. */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+export interface PeerRun {
+  readonly query: string;
+  readonly events: number;
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+  readonly peakRssBytes: number;
+}
+
+export interface PeerRequest {
+  readonly query: string;
+  readonly eventFile: string;
+  readonly parallelism: number;
+  readonly backend: string;
+}
+
+export function runPeer(
+  peer: string,
+  { query, eventFile, parallelism, backend }: PeerRequest,
+): PeerRun {
+  const script = fileURLToPath(new URL(`../peers/${peer}/run.ts`, import.meta.url));
+  const args = ['--queries', query, '--events-file', eventFile, '--backend', backend];
+  const run = spawnSync(
+    process.execPath,
+    [script, ...args, '--parallelism', String(parallelism), '--json'],
+    { encoding: 'utf8' },
+  );
+  if (run.status !== 0) throw new RangeError(`${peer} failed at ${query}: ${run.stderr}`);
+  const [first] = JSON.parse(run.stdout.trim().split('\n').at(-1)!) as readonly PeerRun[]; // the shape README.md states
+  if (first?.query !== query) throw new RangeError(`${peer} gave no figures for ${query}`);
+  return first;
+}
