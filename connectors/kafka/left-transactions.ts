@@ -59,23 +59,29 @@ export class LeftTransactions {
   /** Ends them. @throws `unavailable` */
   async abort(): Promise<void> {
     for (const transactionalId of this.#ids) {
-      const { errorCode } = await this.#client.askCoordinator(
-        'transaction',
-        transactionalId,
-        (node) =>
-          this.#client.transport.initProducerId(node, {
-            transactionalId,
-            transactionTimeoutMs: this.#options.transactionTimeoutMs,
-            ...NO_PRODUCER,
-          }),
-        (answer) => answer.errorCode,
+      await this.#client.persist(`aborting ${transactionalId}`, () =>
+        this.#abortOne(transactionalId),
       );
-      // CONCURRENT_TRANSACTIONS is transient here: the abort that was asked for is under way.
-      if (errorCode !== 0 && !isFenced(errorCode))
-        throw failureOf(`aborting the transaction ${transactionalId}`, errorCode);
       this.#ids.delete(transactionalId);
       this.#logger.log('info', `aborted the transaction ${transactionalId} of an earlier attempt`);
     }
+  }
+
+  /** While the abort is under way the broker answers CONCURRENT_TRANSACTIONS, which is tried again. */
+  async #abortOne(transactionalId: string): Promise<void> {
+    const request = {
+      transactionalId,
+      transactionTimeoutMs: this.#options.transactionTimeoutMs,
+      ...NO_PRODUCER,
+    };
+    const { errorCode } = await this.#client.askCoordinator(
+      'transaction',
+      transactionalId,
+      (node) => this.#client.transport.initProducerId(node, request),
+      (answer) => answer.errorCode,
+    );
+    if (errorCode !== 0 && !isFenced(errorCode))
+      throw failureOf(`aborting the transaction ${transactionalId}`, errorCode);
   }
 
   #isOurs(transactionalId: string): boolean {
