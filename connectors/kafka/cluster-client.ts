@@ -23,6 +23,7 @@ import type {
 
 const BACKOFF_LEAST_MS = 20;
 const BACKOFF_MOST_MS = 1000;
+const TOPIC_GRACE_MS = 3000;
 
 export class ClusterClient {
   readonly transport: KafkaTransport;
@@ -81,6 +82,24 @@ export class ClusterClient {
         },
       );
     throw failureOf(`metadata of the topic ${topic}`, errorCode);
+  }
+
+  /**
+   * The topic, patiently: brokers learn of a new topic, and of all topics after a restart, a moment late.
+   * @throws `invalid` KAFKA_TOPIC_MISSING, KAFKA_NOT_ALLOWED; `unavailable` KAFKA_UNAVAILABLE
+   */
+  async learn(topic: string): Promise<TopicInfo> {
+    const { clock } = this.#services;
+    const graceMs = clock.monotonicMs() + Math.min(TOPIC_GRACE_MS, this.#persistMs);
+    return this.persist(`metadata of the topic ${topic}`, async () => {
+      try {
+        return await this.topic(topic);
+      } catch (error) {
+        const missing = isMillraceError(error) && error.code === 'KAFKA_TOPIC_MISSING';
+        if (!missing || clock.monotonicMs() > graceMs) throw error;
+        throw failureOf(`the topic ${topic}`, KafkaError.UNKNOWN_TOPIC_OR_PARTITION);
+      }
+    });
   }
 
   /** The leader as known; -1 when there is none. */

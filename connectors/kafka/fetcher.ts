@@ -103,7 +103,7 @@ export class Fetcher {
   }
 
   async open(split: KafkaSplit, offset: number): Promise<FetchSlot> {
-    await this.#client.persist(`opening ${split.topic}`, () => this.#client.topic(split.topic));
+    await this.#client.learn(split.topic);
     const slot = new FetchSlot(split, offset);
     this.#slots.add(slot);
     this.wake();

@@ -133,7 +133,7 @@ export class KafkaEnumerator implements SplitEnumerator {
       );
     }
     await this.#client.metadata(topics);
-    return Promise.all(topics.map((topic) => this.#client.topic(topic)));
+    return Promise.all(topics.map((topic) => this.#client.learn(topic)));
   }
 
   async #handOut(fresh: readonly (TopicPartition & { topicId: string })[]): Promise<void> {

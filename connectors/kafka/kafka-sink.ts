@@ -364,9 +364,7 @@ class KafkaWriter<T> implements SinkWriter<T> {
   }
 
   async #learn(topic: string): Promise<void> {
-    const { partitions } = await this.#client.persist(`metadata of ${topic}`, () =>
-      this.#client.topic(topic),
-    );
+    const { partitions } = await this.#client.learn(topic);
     this.#partitions.set(topic, partitions.length);
   }
 

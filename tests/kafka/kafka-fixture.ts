@@ -1,4 +1,5 @@
 /** What tests against a real broker share: topics, sinks driven by hand, and sources read to their end. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { realWorld } from '../../src/base/real-world.ts';
 import type { JsonValue } from '../../src/base/json.ts';
 import type {
@@ -30,6 +31,8 @@ import {
   createPartitionsApi,
   createTopicsApi,
   deleteTopicsApi,
+  listTransactionsApi,
+  metadataApi,
 } from '../../connectors/kafka/wire.ts';
 
 export const world = realWorld({ log: () => {} });
@@ -72,6 +75,13 @@ export class TestCluster {
   ): Promise<void> {
     const [created] = await this.administer(createTopicsApi, [{ topic, partitions, configs }]);
     if (created?.errorCode !== 0) throw new TypeError(`topic ${topic}: ${created?.errorCode}`);
+    // Brokers learn of it a moment later.
+    for (;;) {
+      const { topics: known } = await this.administer(metadataApi, [topic]);
+      if (known[0]?.errorCode === 0 && known[0].partitions.every(({ leader }) => leader >= 0))
+        return;
+      await delay(20);
+    }
   }
 
   async addPartitions(topic: string, partitions: number): Promise<void> {
@@ -95,8 +105,21 @@ export class TestCluster {
     });
   }
 
+  /** Commits and aborts that were answered reach the partitions a moment later. */
+  async settled(): Promise<void> {
+    for (;;) {
+      const { transactions } = await this.administer(listTransactionsApi, [
+        'PrepareCommit',
+        'PrepareAbort',
+      ]);
+      if (transactions.length === 0) return;
+      await delay(10);
+    }
+  }
+
   /** What a reader of committed records finds in a topic now. */
   async committed(topic: string): Promise<string[]> {
+    await this.settled();
     const { values } = await readToEnd(this.source({ topics: [topic] }));
     return values;
   }

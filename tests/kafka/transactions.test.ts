@@ -36,7 +36,7 @@ else {
       await sink.checkpoint(1);
       await sink.write('a3');
       await sink.writer.flush(false);
-      const { values } = await readToEnd(kafka.source({ topics: [topic] }));
+      const values = await kafka.committed(topic);
       assert.deepEqual([...values].sort(), ['a1', 'a2', 'b1', 'b2', 'c1', 'd1']);
       assert.ok(values.indexOf('a1') < values.indexOf('a2'));
       await sink.checkpoint(2);
@@ -215,6 +215,7 @@ else {
         await sweeper.close();
         expected.push(`kept ${round}`);
       }
+      await kafka.settled();
       for (const partitionFetchBytes of [1, 2000, 5000, 1_000_000]) {
         const { values } = await readToEnd(kafka.source({ topics: [topic], partitionFetchBytes }));
         assert.deepEqual(values, expected, `fetching ${partitionFetchBytes} bytes`);
@@ -237,11 +238,11 @@ else {
       const sink = await SinkAttempt.open(kafka.sink({ topic }));
       const expected: string[] = [];
       let checkpoint = 0;
-      let restarted = false;
-      const restart = broker.restart().then(() => {
-        restarted = true;
+      const restart = { done: false };
+      const restarting = broker.restart().then(() => {
+        restart.done = true;
       });
-      while (!restarted || checkpoint < 5) {
+      while (!restart.done || checkpoint < 5) {
         const value = `v${checkpoint}`;
         await sink.write(value);
         expected.push(value);
@@ -258,7 +259,7 @@ else {
           }
         }
       }
-      await restart;
+      await restarting;
       await sink.close();
       assert.deepEqual((await kafka.committed(topic)).sort(), expected.sort());
     });
