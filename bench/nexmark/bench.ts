@@ -213,7 +213,10 @@ export async function run({
     const rows: Row[] = [];
     for (const query of settings.queries) {
       const { parallelism, runs, withLoop, config } = settings;
-      const measured = runQuery({ query, eventFile, parallelism, runs, withLoop, config });
+      const work = await mkdtemp(join(dir, query));
+      const request = { query, eventFile, parallelism, runs, withLoop, config, dir: work };
+      const measured = runQuery(request);
+      await rm(work, { recursive: true });
       const peer =
         settings.peer === undefined
           ? undefined

@@ -2,8 +2,6 @@
  * One query in a process of its own: the loop and the program in turn over the same events. Prints one line of JSON (`QueryRun`).
  * Started by `bench.ts`. With more than one slot the engine's workers run this module again, up to the job they serve.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import {
@@ -27,7 +25,9 @@ export interface QueryRequest {
   /** Measured runs, after one that is not. */
   readonly runs: number;
   readonly withLoop: boolean;
-  /** Job options. Checkpoints go to a folder of this process. */
+  /** For what the job writes: an empty folder. */
+  readonly dir: string;
+  /** Job options. */
   readonly config: Readonly<Record<string, JsonValue>>;
 }
 
@@ -109,15 +109,18 @@ async function runEngine(
   const sink = query!.sink?.(join(dir, `results-${round}`)) ?? blackhole(counter);
   results.sinkTo(sink as Sink<object>); // takes what the query yields
   await env.execute(`${request.query}-${round}`);
+  // A worker passes here on its way to the job that it serves.
+  const measured = isMainThread ? watch.end() : { seconds: 0, cpuSeconds: 0 };
   return {
-    ...watch.end(),
+    ...measured,
     count: counter.count,
-    checkpoints: checkpointing ? await checkpointsIn(checkpointDir) : { bytes: [], ms: [] },
+    checkpoints:
+      isMainThread && checkpointing ? await checkpointsIn(checkpointDir) : { bytes: [], ms: [] },
   };
 }
 
 async function main(): Promise<void> {
-  const dir = isMainThread ? await mkdtemp(join(tmpdir(), 'millrace-nexmark-')) : tmpdir();
+  const { dir } = request;
   const needsEvents = !isMainThread || request.withLoop || request.parallelism === 1;
   const events = needsEvents ? await readEventFile(request.eventFile) : [];
   const batches = batchesOf(events);
@@ -127,27 +130,23 @@ async function main(): Promise<void> {
   const ms: number[] = [];
   let results = 0;
   let expected = 0;
-  try {
-    for (let round = 0; round <= request.runs; round++) {
-      if (isMainThread && request.withLoop) {
-        globalThis.gc?.();
-        const { count, ...measured } = runLoop(events, join(dir, `loop-${round}`));
-        if (round > 0) loop.push(measured);
-        expected = count;
-      }
-      if (isMainThread) globalThis.gc?.();
-      const { count, checkpoints, ...measured } = await runEngine(batches, round, dir);
-      if (round > 0) engine.push(measured);
-      if (round > 0) bytes.push(...checkpoints.bytes);
-      if (round > 0) ms.push(...checkpoints.ms);
-      results = count;
-      // In workers nobody counts, and what q12 yields depends on the clock.
-      const counts = request.withLoop && request.parallelism === 1 && query!.sink === undefined;
-      if (counts && request.query !== 'q12' && results !== expected)
-        throw new RangeError(`the loop has ${expected} results and the program ${results}`);
+  for (let round = 0; round <= request.runs; round++) {
+    if (isMainThread && request.withLoop) {
+      globalThis.gc?.();
+      const { count, ...measured } = runLoop(events, join(dir, `loop-${round}`));
+      if (round > 0) loop.push(measured);
+      expected = count;
     }
-  } finally {
-    if (isMainThread) await rm(dir, { recursive: true, force: true });
+    if (isMainThread) globalThis.gc?.();
+    const { count, checkpoints, ...measured } = await runEngine(batches, round, dir);
+    if (round > 0) engine.push(measured);
+    if (round > 0) bytes.push(...checkpoints.bytes);
+    if (round > 0) ms.push(...checkpoints.ms);
+    results = count;
+    // In workers nobody counts, and what q12 yields depends on the clock.
+    const counts = request.withLoop && request.parallelism === 1 && query!.sink === undefined;
+    if (counts && request.query !== 'q12' && results !== expected)
+      throw new RangeError(`the loop has ${expected} results and the program ${results}`);
   }
   const run: QueryRun = {
     query: request.query,
