@@ -43,6 +43,10 @@ export function embeddedExecutor(): Executor {
   };
 }
 
+/** In memory, checkpoints end with the process. */
+const outlivesJob = (program: Program): boolean =>
+  typeof program.config['execution.checkpointing.dir'] === 'string';
+
 function storeOf(world: World, program: Program): ObjectStore {
   const dir = program.config['execution.checkpointing.dir'];
   return typeof dir === 'string'
@@ -106,6 +110,7 @@ async function localPool(params: {
   const manager = new TaskManager({
     ...params,
     name: 'main',
+    stateOutlivesJob: outlivesJob(params.program),
     report: (message) => workerEnd.post(message),
   });
   workerEnd.onMessage((message) => manager.onMessage(message as ToTaskManager)); // the job master sends nothing else
@@ -134,6 +139,12 @@ function serve(
       metrics: {},
     });
   }
-  serveAsWorker({ host, world, program, store: storeOf(world, program) });
+  serveAsWorker({
+    host,
+    world,
+    program,
+    store: storeOf(world, program),
+    stateOutlivesJob: outlivesJob(program),
+  });
   return new Promise(() => {});
 }

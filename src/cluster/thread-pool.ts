@@ -154,8 +154,10 @@ export function serveAsWorker(params: {
   readonly world: World;
   readonly program: Program;
   readonly store: ObjectStore;
+  /** See TaskManagerParams. */
+  readonly stateOutlivesJob: boolean;
 }): void {
-  const { host, world, program, store } = params;
+  const { host, world, program, store, stateOutlivesJob } = params;
   const graph = buildJobGraph(program.graph);
   const report = (message: ToJobMaster): void => host.control.post(message);
   const manager = new TaskManager({
@@ -165,6 +167,7 @@ export function serveAsWorker(params: {
     graph,
     jobId: jobIdOf(program.graph.name),
     store,
+    stateOutlivesJob,
     report,
   });
   host.onPeer((peer: string, link: MessageLink) => manager.addPeer(peer, link));

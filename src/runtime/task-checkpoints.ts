@@ -39,6 +39,9 @@ export class TaskCheckpoints {
     parts.metrics.gauge('checkpointAlignmentTime', () => this.#alignmentMs * 1e6);
   }
 
+  /** The task has seen the end of its input. */
+  ended = false;
+
   /**
    * Settles when input may go on; storing continues behind it. `prepared` is called when the barrier is about to leave: from then until the
    * capture nothing may be emitted.
@@ -106,7 +109,8 @@ export class TaskCheckpoints {
 
   #capture(checkpointId: number): readonly Capture[] {
     this.#parts.source?.snapshot(checkpointId);
-    const headId = this.#parts.headId;
+    const keepsKeyed = !this.ended || this.#services.stateOutlivesJob;
+    const headId = keepsKeyed ? this.#parts.headId : undefined;
     return [...this.#parts.operatorStates].map(([operatorId, state]) => ({
       operatorId,
       keyed: operatorId === headId ? this.#parts.keyed?.snapshot(checkpointId) : undefined,

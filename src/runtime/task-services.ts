@@ -29,5 +29,7 @@ export interface TaskServices {
   /** The channel of that number within this worker; made by whoever asks first. */
   localChannel(channel: number): LocalChannel;
   peer(worker: string): PeerLink;
+  /** False: nothing can read a checkpoint once the job has ended, so keyed state of a task that has ended is not captured. */
+  readonly stateOutlivesJob: boolean;
   report(message: ToJobMaster): void;
 }

@@ -10,6 +10,8 @@ import { stateBackendOf } from '../state/backends.ts';
 import { StoreSnapshotReader, StoreSnapshotWriter } from '../state/checkpoint-storage.ts';
 import { MemoryStore } from '../storage/memory-store.ts';
 import { Simulation } from '../testing/simulation.ts';
+import { valueState } from '../state/descriptor.ts';
+import { hashKey, murmurHash } from '../types/key-hash.ts';
 import { t } from '../types/t.ts';
 import { CREDITS, LocalChannel } from './channel.ts';
 import type { ToJobMaster } from './messages.ts';
@@ -81,6 +83,7 @@ interface Given {
   readonly inputs?: number;
   readonly config?: Readonly<Record<string, number>>;
   readonly store?: MemoryStore;
+  readonly stateOutlivesJob?: boolean;
 }
 
 const HEAD = 'head';
@@ -157,6 +160,7 @@ class Harness {
         backend: stateBackendOf('hashmap'),
         reader: new StoreSnapshotReader(this.store),
         worker: 'worker',
+        stateOutlivesJob: given.stateOutlivesJob ?? true,
         snapshotWriter: (checkpointId, attemptId) =>
           new StoreSnapshotWriter(this.store, {
             jobId: 'job',
@@ -404,6 +408,39 @@ describe('a task and its checkpoints', () => {
     await harness.run(500);
     assert.deepEqual(harness.drain(), ['end-of-input', '|1|']);
   });
+
+  // Of the subtask's key groups.
+  const ownKey = Array.from({ length: 100 }, (_, key) => key).find(
+    (key) => murmurHash(hashKey(key, t.int32())) % 128 >= 96,
+  );
+  for (const stateOutlivesJob of [true, false]) {
+    test(`captures keyed state after its end only where it outlives the job: ${stateOutlivesJob}`, async () => {
+      const operator = new Recorder({
+        open: ({ keyed }) => {
+          const state = keyed!.getState('state', valueState(t.int32()));
+          keyed!.setCurrentKey(ownKey);
+          state.value = 2;
+        },
+      });
+      const head: NodeCode = {
+        operator: { kind: 'one-input', create: () => operator },
+        keySchema: t.int32(),
+        keySelectors: [(value) => value],
+      };
+      const harness = await new Harness({ head, stateOutlivesJob }).start();
+      harness.inputs[0]!.send(barrier(1));
+      harness.inputs[0]!.send(end);
+      await harness.run();
+      harness.inputs[0]!.send(barrier(2));
+      await harness.run();
+      const captured = harness.reports.flatMap((message) =>
+        message.type === 'checkpoint-ack'
+          ? [message.snapshot.operators[HEAD]!.keyed.length === 1]
+          : [],
+      );
+      assert.deepEqual(captured, [true, stateOutlivesJob]);
+    });
+  }
 });
 
 describe('a task that fails', () => {

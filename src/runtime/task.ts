@@ -269,6 +269,7 @@ export class Task implements Steppable {
   #endOfInput(parts: TaskParts): void {
     this.#phase(async () => {
       await parts.finish();
+      this.#checkpoints!.ended = true;
       this.#become('ended');
     });
   }

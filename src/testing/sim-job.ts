@@ -142,7 +142,8 @@ export class SimJob {
 
   #serve(host: WorkerHost, world: SimWorld, start: number): void {
     const store = this.#options.storeOf?.(world.node) ?? this.#options.bucket.of(world.node);
-    serveAsWorker({ host, world, program: this.#program({ store, world, start }), store });
+    const program = this.#program({ store, world, start });
+    serveAsWorker({ host, world, program, store, stateOutlivesJob: true });
   }
 
   #program(services: ProcessServices): Program {

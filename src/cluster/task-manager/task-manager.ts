@@ -24,6 +24,8 @@ export interface TaskManagerParams {
   readonly jobId: string;
   /** Where checkpoints go. */
   readonly store: ObjectStore;
+  /** Default true. False where checkpoints go with the process: final ones hold no keyed state then. */
+  readonly stateOutlivesJob?: boolean;
   report(message: ToJobMaster): void;
 }
 
@@ -112,6 +114,7 @@ export class TaskManager {
       backend: stateBackendOf(String(program.config['state.backend.type'])),
       reader: new StoreSnapshotReader(store),
       worker: name,
+      stateOutlivesJob: this.#params.stateOutlivesJob ?? true,
       snapshotWriter: (checkpointId, attemptId) =>
         new StoreSnapshotWriter(store, {
           jobId,

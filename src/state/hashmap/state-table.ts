@@ -1,21 +1,26 @@
 /**
  * One state's (or timer service's) entries in the hashmap backend.
  *
- * Two views of the same cells. By key: a Map from key identity to the key's cells, one per namespace, in a list with the newest first, so
- * that the window that is being filled is found at once. By key group: buckets, the units in which snapshots capture.
+ * Two views of the same cells. By key: one Map for all tables of the backend, from key identity to the key's cells, so that what a record
+ * does with several states and timers of its key costs one lookup. Cells of one table, one per namespace, hang together by `next`, the
+ * newest first, so that the window that is being filled is found at once; the first cells of the tables hang together by `sibling`.
+ * By key group: buckets of each table, the units in which snapshots capture.
  *
- *   maps[i]   keyIdentity -> Cell -> Cell -> ...
+ *   maps[i]   keyIdentity -> Cell -sibling-> Cell -sibling-> ...        table A, table B, ...
+ *                             |next           |next
  *   buckets[(keyGroup - start) >> shift]  -> [Cell, Cell, ...]
  *
  * Looking a key up needs no hash of ours: its key group is computed only when it gets its first cell.
  *
  * Invariants
  *  T1  Before a cell changes, or joins or leaves its bucket, the bucket has been captured for every running snapshot.
- *  T2  A key's list is never empty: the map entry goes with its last cell.
+ *  T2  A key in a map has a cell: the map entry goes with its last one.
  *  T3  bucket.cells[cell.slot] is the cell.
+ *  T4  Only the first cell of its table has a `sibling`.
  *
- * Cost: a lookup is one Map access and, without namespaces, one comparison. A JavaScript Map ends at 2^24 entries: beyond
- * MAP_ENTRIES_MAX keys go into a further map. Guarded by `bench/runtime.ts`.
+ * Cost: a lookup is one Map access a record, a step for each table that holds something for the key, and one comparison where there are
+ * no namespaces. A JavaScript Map ends at 2^24 entries: beyond MAP_ENTRIES_MAX keys go into a further map. Guarded by `bench/runtime.ts`
+ * and `bench/nexmark`.
  */
 import type { KeyGroupRange } from '../../types/key-group.ts';
 import type { CellTable, StoredCell, TimerTable } from '../cells/cell-table.ts';
@@ -31,6 +36,9 @@ export class Cell implements StoredCell {
   readonly namespaceId: unknown;
   value: unknown;
   next: Cell | undefined = undefined;
+  /** Of the first cell of a table: the first of another table. */
+  sibling: Cell | undefined = undefined;
+  table: StateTable | undefined = undefined;
   bucket: Bucket | undefined = undefined;
   slot = -1;
 
@@ -90,13 +98,57 @@ export class BucketLayout {
   }
 }
 
-/** The key, and the snapshot clock. */
+/** The key and its cells, and the snapshot clock. */
 export class SnapshotContext extends KeyContext {
   /** Grows with every snapshot. */
   epoch = 0;
+  readonly #map = new Map<unknown, Cell>();
+  readonly #maps: Map<unknown, Cell>[] = [this.#map];
+  #first: Cell | undefined;
+  #firstVersion = -1;
 
   /** Captures a bucket for the snapshots that still miss it, before it changes (T1). */
   capture: (table: StateTable, bucket: Bucket) => void = () => {};
+
+  /** A key with a cell needs no hashing. */
+  override get keyGroup(): number {
+    return this.first()?.keyGroup ?? super.keyGroup;
+  }
+
+  /** @hot The first cell of the current key, of whatever table. */
+  first(): Cell | undefined {
+    if (this.#firstVersion === this.version) return this.#first;
+    this.#firstVersion = this.version;
+    this.#first = this.firstOf(this.keyId);
+    return this.#first;
+  }
+
+  firstOf(keyId: unknown): Cell | undefined {
+    const cell = this.#map.get(keyId);
+    if (cell !== undefined || this.#maps.length === 1) return cell;
+    return this.#mapOf(keyId)?.get(keyId);
+  }
+
+  /** Without a cell, the key is forgotten. */
+  setFirst(keyId: unknown, cell: Cell | undefined): void {
+    if (cell === undefined) this.#mapOf(keyId)?.delete(keyId);
+    else (this.#mapOf(keyId) ?? this.#roomyMap()).set(keyId, cell);
+    this.#firstVersion = -1;
+  }
+
+  /** The map that has the key; while there is one and it has room, that one. */
+  #mapOf(keyId: unknown): Map<unknown, Cell> | undefined {
+    if (this.#maps.length === 1 && this.#map.size < MAP_ENTRIES_MAX) return this.#map;
+    return this.#maps.find((map) => map.has(keyId));
+  }
+
+  #roomyMap(): Map<unknown, Cell> {
+    const last = this.#maps.at(-1)!;
+    if (last.size < MAP_ENTRIES_MAX) return last;
+    const map = new Map<unknown, Cell>();
+    this.#maps.push(map);
+    return map;
+  }
 }
 
 export class StateTable implements CellTable, TimerTable {
@@ -104,8 +156,6 @@ export class StateTable implements CellTable, TimerTable {
   readonly layout: BucketLayout;
   readonly context: SnapshotContext;
   readonly buckets: (Bucket | undefined)[];
-  readonly #first = new Map<unknown, Cell>();
-  readonly #maps: Map<unknown, Cell>[] = [this.#first];
   #cell: Cell | undefined;
   #version = -1;
   #namespaceId: unknown = undefined;
@@ -119,9 +169,9 @@ export class StateTable implements CellTable, TimerTable {
 
   /** @hot The newest cell of the current key. */
   head(): Cell | undefined {
-    const { keyId } = this.context;
-    const cell = this.#first.get(keyId);
-    return cell !== undefined || this.#maps.length === 1 ? cell : this.#mapOf(keyId)?.get(keyId);
+    let cell = this.context.first();
+    while (cell !== undefined && cell.table !== this) cell = cell.sibling;
+    return cell;
   }
 
   /** @hot The cell of the current key in that namespace. */
@@ -186,24 +236,15 @@ export class StateTable implements CellTable, TimerTable {
   add(namespace: unknown, namespaceId: unknown, value: unknown): Cell {
     const { context } = this;
     const cell = new Cell(context.key, context.keyGroup, namespace, namespaceId, value);
-    this.#join(context.keyId, cell);
+    this.#join(cell);
+    this.#link(context.keyId, context.first(), cell);
     return cell;
   }
 
   /** Takes a cell of the current key out. */
   drop(cell: Cell): void {
-    const { keyId } = this.context;
     this.touch(cell);
-    const map = this.#mapOf(keyId)!;
-    const head = map.get(keyId)!;
-    if (head === cell) {
-      if (cell.next === undefined) map.delete(keyId);
-      else map.set(keyId, cell.next);
-    } else {
-      let before = head;
-      while (before.next !== cell) before = before.next!;
-      before.next = cell.next;
-    }
+    this.#unlink(cell);
     const { cells } = cell.bucket!;
     const last = cells.pop()!;
     if (last !== cell) {
@@ -215,7 +256,8 @@ export class StateTable implements CellTable, TimerTable {
 
   /** Adds a restored entry. */
   restore(keyId: unknown, cell: Cell): void {
-    this.#join(keyId, cell);
+    this.#join(cell);
+    this.#link(keyId, this.context.firstOf(keyId), cell);
     this.#version = -1;
   }
 
@@ -231,27 +273,49 @@ export class StateTable implements CellTable, TimerTable {
     return this.buckets.flatMap((bucket) => bucket?.cells ?? []);
   }
 
-  #join(keyId: unknown, cell: Cell): void {
+  #join(cell: Cell): void {
     const index = this.layout.bucketOf(cell.keyGroup);
     const bucket = (this.buckets[index] ??= new Bucket(index, this.context.epoch));
     if (bucket.capturedEpoch !== this.context.epoch) this.context.capture(this, bucket);
     cell.bucket = bucket;
     cell.slot = bucket.cells.push(cell) - 1;
-    const map = this.#mapOf(keyId) ?? this.#roomyMap();
-    cell.next = map.get(keyId);
-    map.set(keyId, cell);
   }
 
-  #mapOf(keyId: unknown): Map<unknown, Cell> | undefined {
-    for (const map of this.#maps) if (map.has(keyId)) return map;
-    return undefined;
+  /** In front of the other cells of its table; a table's first cell at the end of the siblings, which leaves the map alone. */
+  #link(keyId: unknown, first: Cell | undefined, cell: Cell): void {
+    cell.table = this;
+    let before: Cell | undefined;
+    let head = first;
+    while (head !== undefined && head.table !== this) {
+      before = head;
+      head = head.sibling;
+    }
+    if (head !== undefined) {
+      cell.next = head;
+      cell.sibling = head.sibling;
+      head.sibling = undefined;
+    }
+    if (before === undefined) this.context.setFirst(keyId, cell);
+    else before.sibling = cell;
   }
 
-  #roomyMap(): Map<unknown, Cell> {
-    const last = this.#maps.at(-1)!;
-    if (last.size < MAP_ENTRIES_MAX) return last;
-    const map = new Map<unknown, Cell>();
-    this.#maps.push(map);
-    return map;
+  /** The cell is one of the current key. */
+  #unlink(cell: Cell): void {
+    let before: Cell | undefined;
+    let head = this.context.first()!;
+    while (head.table !== this) {
+      before = head;
+      head = head.sibling!;
+    }
+    if (head !== cell) {
+      let earlier = head;
+      while (earlier.next !== cell) earlier = earlier.next!;
+      earlier.next = cell.next;
+      return;
+    }
+    const after = cell.next ?? cell.sibling;
+    if (cell.next !== undefined) cell.next.sibling = cell.sibling;
+    if (before === undefined) this.context.setFirst(this.context.keyId, after);
+    else before.sibling = after;
   }
 }
