@@ -122,7 +122,8 @@ class Harness {
       peerSubtask: 0,
       peerWorker: 'worker',
     });
-    const node = { id: HEAD, name: 'head', kind } as LogicalNode; // what a task reads of it
+    const keyed = head.keySchema === undefined ? {} : { keySchema: {} };
+    const node = { id: HEAD, name: 'head', kind, ...keyed } as LogicalNode; // what a task reads of it
     this.task = new Task(
       {
         jobId: 'job',

@@ -5,7 +5,7 @@ import { FUNCTION_CASES } from '../../testing/window-cases/functions.ts';
 import { LATENESS_CASES } from '../../testing/window-cases/lateness.ts';
 import { SESSION_CASES } from '../../testing/window-cases/sessions.ts';
 import { TRIGGER_CASES } from '../../testing/window-cases/triggers.ts';
-import { windowContract, type WindowBackend } from '../../testing/window-contract.ts';
+import { windowContract } from '../../testing/window-contract.ts';
 
 const hashmap = { backend: () => new HashMapStateBackend() };
 
