@@ -105,8 +105,16 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
   'state.backend.type': {
     type: 'enum',
     default: 'hashmap',
-    values: ['hashmap'],
-    about: 'Where keyed state lives.',
+    values: ['hashmap', 'forst'],
+    about:
+      'Where keyed state lives: hashmap on the heap; forst on the object store, with memory and local disk as caches.',
+  },
+  'taskmanager.memory.managed.size': {
+    type: 'integer',
+    default: 268_435_456,
+    min: 1_048_576,
+    about:
+      'Bytes that the forst backend of one worker may use: half for live values, the rest for blocks, memtables, indexes and filters.',
   },
   'restart-strategy.type': {
     type: 'enum',

@@ -88,14 +88,29 @@ export class BroadcastProcessOperator implements TwoInputOperator {
   }
 }
 
+const sliceOf = (
+  { values, timestamps }: RecordBatch<unknown>,
+  start: number,
+  end: number,
+): RecordBatch<unknown> => ({
+  values: values.slice(start, end),
+  timestamps: timestamps === null ? null : timestamps.slice(start, end),
+});
+
 class KeyedBroadcastContext extends KeyedShellContext<StateDeclaration> {
   broadcast!: BroadcastState<unknown, unknown>;
+
+  /** A visit to all keys that has to wait for state; until it is over, nothing else runs. */
+  pending: Promise<void> | undefined;
 
   applyToKeyedState(
     name: string,
     visit: (key: unknown, state: DeclaredState<StateDeclaration>) => void,
   ): void {
-    void this.keyed.applyToAllKeys(name, undefined, (key) => visit(key, this.state));
+    const run = (): void | Promise<void> =>
+      this.keyed.applyToAllKeys(name, undefined, (key) => visit(key, this.state));
+    const visiting = this.pending === undefined ? run() : this.pending.then(run);
+    if (visiting !== undefined) this.pending = visiting;
   }
 }
 
@@ -114,6 +129,7 @@ export class KeyedBroadcastProcessOperator extends KeyedTwoInput {
   readonly #descriptor: AnyDescriptor;
   readonly #keyOf: AnyKeySelector;
   #keyedContext!: KeyedBroadcastContext;
+  #waiting: Promise<void> | undefined;
 
   constructor(user: KeyedUser, descriptor: AnyDescriptor, keyOf: AnyKeySelector) {
     super(user.state);
@@ -128,16 +144,53 @@ export class KeyedBroadcastProcessOperator extends KeyedTwoInput {
     this.#user.open?.();
   }
 
+  prepareBatch1(batch: RecordBatch<unknown>): boolean {
+    return this.prepareEach(batch, this.#keyOf);
+  }
+
+  get blocked(): boolean {
+    return this.#waiting !== undefined;
+  }
+
+  /** The barrier comes after what came before it. */
+  async prepareSnapshot(): Promise<void> {
+    while (this.#waiting !== undefined) await this.#waiting;
+  }
+
   processBatch1(batch: RecordBatch<unknown>): void {
     this.each(batch, this.#keyOf, (value) =>
       this.#user.processElement(value, this.#keyedContext, this.shell.out),
     );
   }
 
+  /** An element whose visit to all keys has to wait holds up those after it. */
   processBatch2(batch: RecordBatch<unknown>): void {
-    this.each(batch, undefined, (value) =>
-      this.#user.processBroadcastElement(value, this.#keyedContext, this.shell.out),
+    for (let i = 0; i < batch.values.length; i++) {
+      this.each(sliceOf(batch, i, i + 1), undefined, (value) =>
+        this.#user.processBroadcastElement(value, this.#keyedContext, this.shell.out),
+      );
+      const { pending } = this.#keyedContext;
+      if (pending === undefined) continue;
+      this.#wait(pending, sliceOf(batch, i + 1, batch.values.length));
+      return;
+    }
+  }
+
+  #wait(pending: Promise<void>, rest: RecordBatch<unknown>): void {
+    const { context } = this.shell;
+    const waiting = pending.then(
+      () => {
+        if (this.#waiting === waiting) this.#waiting = undefined;
+        this.#keyedContext.pending = undefined;
+        this.processBatch2(rest);
+        context.mailbox(() => {});
+      },
+      (error: unknown) => {
+        this.#waiting = undefined;
+        context.fail(userCodeError(error, this.shell.culprit, {}));
+      },
     );
+    this.#waiting = waiting;
   }
 
   close(): void {

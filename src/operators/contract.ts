@@ -101,6 +101,12 @@ export interface Operator {
 }
 
 export interface OneInputOperator extends Operator {
+  /**
+   * Keyed operators: whether all state that processing these records reads is resident; what is not is noted for the backend's next
+   * load. Asked only where the backend has a residency, again after each load, until it is true: what has to be read may depend on what
+   * an earlier round brought in.
+   */
+  prepareBatch?(batch: RecordBatch<unknown>): boolean;
   processBatch(batch: RecordBatch<unknown>): void;
   /** Event-time timers have been fired by the task before this; must forward the watermark (O1). */
   processWatermark(watermark: number): void;
@@ -112,6 +118,9 @@ export interface OneInputOperator extends Operator {
  * `inputWatermark` besides tells the raw one of each side.
  */
 export interface TwoInputOperator extends Operator {
+  /** As `OneInputOperator.prepareBatch`. */
+  prepareBatch1?(batch: RecordBatch<unknown>): boolean;
+  prepareBatch2?(batch: RecordBatch<unknown>): boolean;
   processBatch1(batch: RecordBatch<unknown>): void;
   processBatch2(batch: RecordBatch<unknown>): void;
   processWatermark(watermark: number): void;

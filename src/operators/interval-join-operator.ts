@@ -11,14 +11,16 @@ import { mapState, type MapState } from '../state/descriptor.ts';
 import type {
   InternalTimerService,
   KeyedStateBackend,
+  Namespaced,
   TimerTarget,
+  VOID_NAMESPACE,
 } from '../state/keyed-state-backend.ts';
 import type { Schema } from '../types/schema.ts';
 import { NO_TIMESTAMP, type RecordBatch } from '../types/record-batch.ts';
 import { t } from '../types/t.ts';
 import type { Counter, OperatorContext, TwoInputOperator } from './contract.ts';
 import type { ProcessJoinFunction } from './functions.ts';
-import { type AnyKeySelector, requireKeyed } from './keyed-shell.ts';
+import { type AnyKeySelector, prepareEach, requireKeyed } from './keyed-shell.ts';
 import { OperatorShell, ShellContext } from './operator-shell.ts';
 import type { OutputTag } from './output-tag.ts';
 import { userCodeError } from './user-code-error.ts';
@@ -36,7 +38,7 @@ export interface IntervalJoinParams {
   readonly lateRight?: OutputTag<unknown>;
 }
 
-type Buffer = MapState<number, readonly unknown[]>;
+type Buffer = MapState<number, readonly unknown[]> & Namespaced<typeof VOID_NAMESPACE>;
 const LEFT = 0;
 const RIGHT = 1;
 
@@ -76,6 +78,18 @@ export class IntervalJoinOperator implements TwoInputOperator, TimerTarget<numbe
     );
     this.#timers = this.#keyed.getTimerService('cleanup-timers', t.int8(), this);
     this.#lateDropped = context.metrics.counter('numLateRecordsDropped');
+  }
+
+  prepareBatch1(batch: RecordBatch<unknown>): boolean {
+    return prepareEach(this.#keyed, this.#params.leftKey, batch, (_, timestamp) =>
+      this.#prepare(this.#left, timestamp, this.#right),
+    );
+  }
+
+  prepareBatch2(batch: RecordBatch<unknown>): boolean {
+    return prepareEach(this.#keyed, this.#params.rightKey, batch, (_, timestamp) =>
+      this.#prepare(this.#right, timestamp, this.#left),
+    );
   }
 
   processBatch1(batch: RecordBatch<unknown>): void {
@@ -146,6 +160,12 @@ export class IntervalJoinOperator implements TwoInputOperator, TimerTarget<numbe
       throw userCodeError(cause, this.#shell.culprit, { recordIndex: i });
     }
     this.#shell.flush();
+  }
+
+  /** One's own element of that time, and all of the other side's. */
+  #prepare(own: Buffer, timestamp: number, other: Buffer): boolean {
+    const added = own.prepareEntry?.(timestamp) ?? true;
+    return other.prepare() && added;
   }
 
   #add(buffer: Buffer, timestamp: number, value: unknown): void {

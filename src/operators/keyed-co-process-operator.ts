@@ -22,6 +22,14 @@ export class KeyedCoProcessOperator extends KeyedTwoInput {
     this.#user.open?.();
   }
 
+  prepareBatch1(batch: RecordBatch<unknown>): boolean {
+    return this.prepareEach(batch, this.#keys[0]);
+  }
+
+  prepareBatch2(batch: RecordBatch<unknown>): boolean {
+    return this.prepareEach(batch, this.#keys[1]);
+  }
+
   processBatch1(batch: RecordBatch<unknown>): void {
     this.each(batch, this.#keys[0], (value) =>
       this.#user.processElement1(value, this.context, this.shell.out),

@@ -3,7 +3,7 @@ import type { TimerTarget } from '../state/keyed-state-backend.ts';
 import { NO_TIMESTAMP, type RecordBatch } from '../types/record-batch.ts';
 import type { OneInputOperator, OperatorContext } from './contract.ts';
 import type { KeyedProcessFunction, StateDeclaration } from './functions.ts';
-import { type AnyKeySelector, KeyedShellContext } from './keyed-shell.ts';
+import { type AnyKeySelector, KeyedShellContext, prepareEach } from './keyed-shell.ts';
 import { OperatorShell } from './operator-shell.ts';
 import { userCodeError } from './user-code-error.ts';
 
@@ -48,6 +48,14 @@ export class KeyedProcessOperator implements OneInputOperator, TimerTarget<numbe
       throw userCodeError(cause, this.#shell.culprit, { recordIndex: i, timestamp: out.timestamp });
     }
     this.#shell.flush();
+  }
+
+  prepareBatch(batch: RecordBatch<unknown>): boolean {
+    return prepareEach(this.#context.keyed, this.#keyOf, batch, () => this.#context.prepare());
+  }
+
+  prepareTimer(): boolean {
+    return this.#context.prepare();
   }
 
   onEventTime(timestamp: number): void {

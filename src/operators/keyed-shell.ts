@@ -3,8 +3,10 @@ import { internal } from '../base/errors.ts';
 import type {
   InternalTimerService,
   KeyedStateBackend,
+  Namespaced,
   TimerTarget,
 } from '../state/keyed-state-backend.ts';
+import { NO_TIMESTAMP, type RecordBatch } from '../types/record-batch.ts';
 import { t } from '../types/t.ts';
 import type { OperatorContext } from './contract.ts';
 import type { DeclaredState, OnTimerContext, StateDeclaration, TimerService } from './functions.ts';
@@ -28,6 +30,29 @@ export function declareStates<S extends StateDeclaration>(
   for (const [name, descriptor] of Object.entries(declaration ?? {}))
     states[name] = keyed.getState(name, descriptor);
   return states as DeclaredState<S>; // getState returns the StateOf each descriptor
+}
+
+/** Asks for each record whether what it reads is resident, with its key set. */
+export function prepareEach(
+  keyed: KeyedStateBackend,
+  keyOf: AnyKeySelector,
+  { values, timestamps }: RecordBatch<unknown>,
+  prepare: (value: unknown, timestamp: number) => boolean,
+): boolean {
+  let ready = true;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
+    keyed.setCurrentKey(keyOf(value));
+    if (!prepare(value, timestamps === null ? NO_TIMESTAMP : timestamps[i]!)) ready = false;
+  }
+  return ready;
+}
+
+/** All of these states, for the current key and their current namespaces. */
+export function prepareAll(states: readonly Namespaced<unknown>[]): boolean {
+  let ready = true;
+  for (const state of states) if (!state.prepare()) ready = false;
+  return ready;
 }
 
 /** The namespace of timers that user functions register. */
@@ -77,11 +102,13 @@ export class KeyedShellContext<S extends StateDeclaration>
   readonly timers: TimerService;
   readonly keyed: KeyedStateBackend;
   timeDomain: 'event-time' | 'processing-time' = 'event-time';
+  readonly #states: readonly Namespaced<unknown>[];
 
   constructor(shell: OperatorShell, declaration: S | undefined, target: TimerTarget<number>) {
     super(shell);
     this.keyed = requireKeyed(shell.context);
     this.state = declareStates(this.keyed, declaration);
+    this.#states = Object.values(this.state) as unknown as readonly Namespaced<unknown>[]; // getState returns them so
     this.timers = new UserTimers(
       shell,
       this.keyed.getTimerService('user-timers', USER_TIMERS, target),
@@ -90,6 +117,11 @@ export class KeyedShellContext<S extends StateDeclaration>
 
   get key(): unknown {
     return this.keyed.currentKey;
+  }
+
+  /** User code may read any of its states. */
+  prepare(): boolean {
+    return prepareAll(this.#states);
   }
 
   override get currentWatermark(): number {

@@ -3,7 +3,7 @@ import type { TimerTarget } from '../state/keyed-state-backend.ts';
 import { NO_TIMESTAMP, type RecordBatch } from '../types/record-batch.ts';
 import type { OperatorContext, TwoInputOperator } from './contract.ts';
 import type { StateDeclaration } from './functions.ts';
-import { type AnyKeySelector, KeyedShellContext } from './keyed-shell.ts';
+import { type AnyKeySelector, KeyedShellContext, prepareEach } from './keyed-shell.ts';
 import { OperatorShell } from './operator-shell.ts';
 import { userCodeError } from './user-code-error.ts';
 
@@ -24,6 +24,10 @@ export abstract class KeyedTwoInput implements TwoInputOperator, TimerTarget<num
   abstract processBatch1(batch: RecordBatch<unknown>): void;
   abstract processBatch2(batch: RecordBatch<unknown>): void;
   protected abstract onTimer(timestamp: number): void;
+
+  prepareTimer(): boolean {
+    return this.context.prepare();
+  }
 
   onEventTime(timestamp: number): void {
     this.#fire(timestamp, 'event-time');
@@ -50,6 +54,10 @@ export abstract class KeyedTwoInput implements TwoInputOperator, TimerTarget<num
     declaration: StateDeclaration | undefined,
   ): KeyedShellContext<StateDeclaration> {
     return new KeyedShellContext(shell, declaration, this);
+  }
+
+  protected prepareEach(batch: RecordBatch<unknown>, keyOf: AnyKeySelector): boolean {
+    return prepareEach(this.context.keyed, keyOf, batch, () => this.context.prepare());
   }
 
   /** Without a key selector, records are of a side without keys. */

@@ -117,6 +117,16 @@ export class TaskParts {
     return this.chain.twoInput;
   }
 
+  /** Whether everything that these records read is resident; always, where state cannot be elsewhere. */
+  prepare({ input, batch }: InputBatch): boolean {
+    if (this.keyed?.residency === undefined) return true;
+    const { oneInput, twoInput } = this.chain;
+    if (oneInput !== undefined) return oneInput.prepareBatch?.(batch) ?? true;
+    return (
+      (input === 1 ? twoInput!.prepareBatch1?.(batch) : twoInput!.prepareBatch2?.(batch)) ?? true
+    );
+  }
+
   process({ input, batch }: InputBatch): void {
     this.#recordsIn.inc(batch.values.length);
     if (this.chain.oneInput !== undefined) this.chain.oneInput.processBatch(batch);

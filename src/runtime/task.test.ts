@@ -6,7 +6,7 @@ import type { JobEdge, JobVertex } from '../graph/job-graph.ts';
 import type { LogicalNode } from '../graph/logical-graph.ts';
 import type { EdgeCode, NodeCode } from '../graph/program.ts';
 import type { OneInputOperator, OperatorContext } from '../operators/contract.ts';
-import { stateBackendOf } from '../state/backends.ts';
+import { HashMapStateBackend } from '../state/hashmap/hashmap-backend.ts';
 import { StoreSnapshotReader, StoreSnapshotWriter } from '../state/checkpoint-storage.ts';
 import { MemoryStore } from '../storage/memory-store.ts';
 import { Simulation } from '../testing/simulation.ts';
@@ -158,7 +158,7 @@ class Harness {
         } as unknown as JobVertex, // what a task reads of it
         edges,
         maxParallelismOf: () => 128,
-        backend: stateBackendOf('hashmap'),
+        backend: new HashMapStateBackend(),
         reader: new StoreSnapshotReader(this.store),
         worker: 'worker',
         stateOutlivesJob: given.stateOutlivesJob ?? true,

@@ -23,7 +23,7 @@ import type { CheckpointBarrier } from './stream-element.ts';
 import { TaskCheckpoints } from './task-checkpoints.ts';
 import type { TaskDescriptor } from './task-descriptor.ts';
 import { locateFailure } from './task-failure.ts';
-import type { InputEvent, TaskInputs } from './task-inputs.ts';
+import type { InputBatch, InputEvent, TaskInputs } from './task-inputs.ts';
 import { openTask, type TaskParts } from './task-parts.ts';
 import type { Steppable } from './task-scheduler.ts';
 import type { TaskServices } from './task-services.ts';
@@ -250,7 +250,8 @@ export class Task implements Steppable {
   #onEvent(parts: TaskParts, event: InputEvent): void {
     switch (event.kind) {
       case 'batch':
-        parts.process(event);
+        if (parts.prepare(event)) this.#process(parts, event);
+        else this.#phase(() => this.#processLoaded(parts, event));
         return;
       case 'time':
         return;
@@ -264,6 +265,24 @@ export class Task implements Steppable {
         parts.twoInput?.endInput?.(event.input);
         if (event.all) this.#endOfInput(parts);
     }
+  }
+
+  #process(parts: TaskParts, event: InputBatch): void {
+    parts.process(event);
+    parts.keyed?.residency?.trim();
+  }
+
+  /** State that the records read is elsewhere: input waits until it is here. */
+  async #processLoaded(parts: TaskParts, event: InputBatch): Promise<void> {
+    do {
+      await parts.keyed!.residency!.load(this.#abort.signal);
+      if (this.#isOver) return;
+    } while (!parts.prepare(event));
+    this.#process(parts, event);
+  }
+
+  async #load(parts: TaskParts): Promise<void> {
+    await parts.keyed!.residency!.load(this.#abort.signal);
   }
 
   #endOfInput(parts: TaskParts): void {
@@ -284,6 +303,10 @@ export class Task implements Steppable {
     if (watermark !== undefined) {
       const progress = parts.keyed?.advanceWatermark(watermark, TIMERS_PER_STEP) ?? 'done';
       parts.flushHead();
+      if (progress === 'load') {
+        this.#phase(() => this.#load(parts));
+        return 'phase';
+      }
       if (progress !== 'done') return 'more';
       change.watermark = undefined;
       parts.forwardWatermark(watermark);
@@ -299,6 +322,10 @@ export class Task implements Steppable {
     const now = this.#services.world.clock.wallMs();
     const progress = parts.keyed?.advanceProcessingTime(now, TIMERS_PER_STEP) ?? 'done';
     parts.flushHead();
+    if (progress === 'load') {
+      this.#phase(() => this.#load(parts));
+      return 'phase';
+    }
     if (progress === 'done') {
       this.#timersDue = false;
       parts.scheduleTimer();

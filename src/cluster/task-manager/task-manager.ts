@@ -13,6 +13,7 @@ import type { TaskDescriptor } from '../../runtime/task-descriptor.ts';
 import { TaskScheduler } from '../../runtime/task-scheduler.ts';
 import type { TaskServices } from '../../runtime/task-services.ts';
 import { stateBackendOf } from '../../state/backends.ts';
+import type { StateBackend } from '../../state/keyed-state-backend.ts';
 import { StoreSnapshotReader, StoreSnapshotWriter } from '../../state/checkpoint-storage.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 
@@ -35,6 +36,7 @@ export class TaskManager {
   readonly #tasks = new Map<string, Task>();
   readonly #locals = new Map<number, LocalChannel>();
   readonly #peers = new Map<string, PeerLink>();
+  #backend: StateBackend | undefined;
 
   constructor(params: TaskManagerParams) {
     this.#params = params;
@@ -111,7 +113,7 @@ export class TaskManager {
       vertex,
       edges: graph.edges.filter(({ id }) => edgeIds.has(id)),
       maxParallelismOf: (id) => graph.vertices.find((other) => other.id === id)!.maxParallelism,
-      backend: stateBackendOf(String(program.config['state.backend.type'])),
+      backend: this.#backendOf(jobId),
       reader: new StoreSnapshotReader(store),
       worker: name,
       stateOutlivesJob: this.#params.stateOutlivesJob ?? true,
@@ -139,6 +141,19 @@ export class TaskManager {
         this.#params.report(message);
       },
     };
+  }
+
+  /** One for all tasks: they share its caches. */
+  #backendOf(jobId: string): StateBackend {
+    const { program, world, store } = this.#params;
+    const { config } = program;
+    this.#backend ??= stateBackendOf(String(config['state.backend.type']), {
+      jobId,
+      world,
+      store,
+      config,
+    });
+    return this.#backend;
   }
 
   #localChannel(number: number): LocalChannel {

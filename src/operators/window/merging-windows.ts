@@ -15,7 +15,7 @@ import { TimeWindow, type Window } from './window.ts';
 
 type Stored = readonly (readonly [number, number, number, number])[];
 
-interface Mapping {
+export interface Mapping {
   readonly window: TimeWindow;
   readonly state: TimeWindow;
 }
@@ -41,6 +41,20 @@ export class MergingWindows {
   constructor(keyed: KeyedStateBackend) {
     this.#keyed = keyed;
     this.#stored = keyed.getState('merging-windows', valueState<Stored>(STORED));
+  }
+
+  /** Whether the current key's set can be loaded. */
+  prepare(): boolean {
+    return this.#stored.prepare();
+  }
+
+  /** The current key's windows that one touches, each with its state window. */
+  touching(window: Window): readonly Mapping[] {
+    this.#loaded = false;
+    this.load();
+    this.#loaded = false;
+    const added = window as TimeWindow; // only time windows merge
+    return this.#mappings.filter((mapping) => mapping.window.intersects(added));
   }
 
   /** Makes the set that of the current key. */

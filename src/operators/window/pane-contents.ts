@@ -18,6 +18,7 @@ import type { WindowContent } from './window-function.ts';
 export interface PaneState {
   readonly exists: boolean;
   setNamespace(pane: number): void;
+  prepare(): boolean;
   add(value: unknown): void;
   clear(): void;
 }
@@ -221,6 +222,10 @@ class PaneElements implements PaneContents, PaneState {
 
   setNamespace(pane: number): void {
     this.#list.setNamespace(pane);
+  }
+
+  prepare(): boolean {
+    return this.#list.prepare();
   }
 
   add(value: unknown): void {

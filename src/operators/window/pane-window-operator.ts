@@ -25,7 +25,7 @@ import type {
 import { NO_TIMESTAMP, type RecordBatch } from '../../types/record-batch.ts';
 import { t } from '../../types/t.ts';
 import type { Counter, OneInputOperator, OperatorContext } from '../contract.ts';
-import { type AnyKeySelector, requireKeyed } from '../keyed-shell.ts';
+import { type AnyKeySelector, prepareEach, requireKeyed } from '../keyed-shell.ts';
 import { OperatorShell } from '../operator-shell.ts';
 import type { OutputTag } from '../output-tag.ts';
 import { userCodeError } from '../user-code-error.ts';
@@ -120,6 +120,24 @@ export class PaneWindowOperator implements OneInputOperator, TimerTarget<number>
     this.#shell.flush();
   }
 
+  prepareBatch(batch: RecordBatch<unknown>): boolean {
+    const watermark = this.#timers.currentWatermark;
+    return prepareEach(this.#keyed, this.#params.keyOf, batch, (_, timestamp) => {
+      if (!Number.isFinite(timestamp)) return true; // refused when it is processed
+      const last = this.#layout.lastWindow(timestamp);
+      if (last + this.#forgetAfterMs <= watermark) return true;
+      const pane = this.#layout.paneOf(timestamp, last);
+      // A late record fires what it is in: all panes of its windows are read.
+      if (this.#forgetAfterMs !== this.#fireAfterMs && pane <= watermark)
+        return this.#preparePanes(this.#layout.firstWindow(pane), last + this.#layout.sizeMs);
+      return this.#preparePanes(pane, pane + 1);
+    });
+  }
+
+  prepareTimer(_timestamp: number, start: number): boolean {
+    return this.#preparePanes(start, start + this.#layout.sizeMs);
+  }
+
   /** The turn of a window: to fire, to be forgotten, or both. */
   onEventTime(timestamp: number, start: number): void {
     const fires = timestamp === start + this.#fireAfterMs;
@@ -151,6 +169,15 @@ export class PaneWindowOperator implements OneInputOperator, TimerTarget<number>
 
   snapshotState(): void {
     this.#contents.save();
+  }
+
+  #preparePanes(start: number, end: number): boolean {
+    let ready = true;
+    for (let pane = start; pane < end; pane = this.#layout.after(pane)) {
+      this.#panes.setNamespace(pane);
+      if (!this.#panes.prepare()) ready = false;
+    }
+    return this.#functions.prepare(this.#windowAt(start)) && ready;
   }
 
   #windowAt(start: number): TimeWindow {

@@ -11,6 +11,7 @@ import type {
   Namespaced,
 } from '../../state/keyed-state-backend.ts';
 import type { DeclaredState, StateDeclaration } from '../functions.ts';
+import { prepareAll } from '../keyed-shell.ts';
 import type { AnyTrigger, OnMergeContext, TriggerResult } from './trigger.ts';
 import type { Window, WindowKind } from './window.ts';
 
@@ -61,6 +62,16 @@ export class TriggerHost implements OnMergeContext<StateDeclaration> {
 
   get currentProcessingTime(): number {
     return this.#params.now();
+  }
+
+  /** Whether the trigger's states of a window are resident. */
+  prepare(window: Window): boolean {
+    this.#select(window);
+    return prepareAll(this.#all);
+  }
+
+  mayFire(window: Window): boolean {
+    return this.#trigger.mayFire?.(window, this.watermark) ?? true;
   }
 
   onElement(value: unknown, timestamp: number, window: Window): TriggerResult {

@@ -32,6 +32,8 @@ export interface Trigger<T, W extends Window, S extends StateDeclaration = State
   /** States per key and window. */
   readonly state?: S;
   onElement(value: T, timestamp: number, window: W, context: TriggerContext<S>): TriggerResult;
+  /** Whether `onElement` may fire or purge, as far as is known before it: what a window holds is fetched for it then. Default true. */
+  mayFire?(window: W, currentWatermark: number): boolean;
   onEventTime(timestamp: number, window: W, context: TriggerContext<S>): TriggerResult;
   onProcessingTime(timestamp: number, window: W, context: TriggerContext<S>): TriggerResult;
   /** Present when the trigger works on merging windows. */
@@ -49,6 +51,7 @@ export const EventTimeTrigger = {
 };
 
 const EVENT_TIME: AnyTrigger = {
+  mayFire: (window, currentWatermark) => window.maxTimestamp <= currentWatermark,
   onElement(_value, _timestamp, window, context) {
     if (window.maxTimestamp <= context.currentWatermark) return 'fire';
     context.registerEventTimeTimer(window.maxTimestamp);
@@ -72,6 +75,7 @@ export const ProcessingTimeTrigger = {
 };
 
 const PROCESSING_TIME: AnyTrigger = {
+  mayFire: () => false,
   onElement(_value, _timestamp, window, context) {
     context.registerProcessingTimeTimer(window.maxTimestamp);
     return 'continue';
@@ -91,6 +95,7 @@ export const NeverTrigger = {
 };
 
 const NEVER: AnyTrigger = {
+  mayFire: () => false,
   onElement: () => 'continue',
   onEventTime: () => 'continue',
   onProcessingTime: () => 'continue',

@@ -62,6 +62,16 @@ export class WindowContents {
     (this.#list ?? this.#folded!).setNamespace(namespace);
   }
 
+  /** Whether what the selected window holds can be read. */
+  prepare(): boolean {
+    return (this.#list ?? this.#folded!).prepare();
+  }
+
+  /** Whether it can be added to. */
+  prepareAdd(): boolean {
+    return (this.#list ?? this.#folded!).prepareAdd();
+  }
+
   add(value: unknown, timestamp: number): void {
     if (this.#folded !== undefined) this.#folded.add(value);
     else this.#list!.add(this.#evictor === undefined ? value : { value, timestamp });

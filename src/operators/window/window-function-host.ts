@@ -5,7 +5,7 @@ import type {
   Namespaced,
 } from '../../state/keyed-state-backend.ts';
 import type { DeclaredState, StateDeclaration } from '../functions.ts';
-import { declareStates } from '../keyed-shell.ts';
+import { declareStates, prepareAll } from '../keyed-shell.ts';
 import type { OperatorShell } from '../operator-shell.ts';
 import type { OutputTag } from '../output-tag.ts';
 import type { AnyProcessWindowFunction, ProcessWindowContext } from './window-function.ts';
@@ -62,6 +62,14 @@ export class WindowFunctionHost implements ProcessWindowContext<
 
   output<T>(tag: OutputTag<T>, value: T): void {
     this.#shell.emitSide(tag as OutputTag<unknown>, value, this.window.maxTimestamp); // a tag's schema accepts what it types
+  }
+
+  /** Whether the function's states of a window and of the key are resident. */
+  prepare(window: Window): boolean {
+    this.#select(window);
+    const global = Object.values(this.globalState) as unknown as readonly Namespaced<unknown>[]; // getState returns them so
+    const ready = prepareAll(this.#windowStates);
+    return prepareAll(global) && ready;
   }
 
   process(window: Window, elements: readonly unknown[]): void {

@@ -19,7 +19,7 @@ import type { AnyKeySelector } from '../keyed-shell.ts';
 import { OperatorShell } from '../operator-shell.ts';
 import type { OutputTag } from '../output-tag.ts';
 import { userCodeError } from '../user-code-error.ts';
-import { requireKeyed } from '../keyed-shell.ts';
+import { prepareEach, requireKeyed } from '../keyed-shell.ts';
 import type { AnyWindowAssigner } from './assigner.ts';
 import type { Evictor } from './evictor.ts';
 import { MergingWindows } from './merging-windows.ts';
@@ -112,6 +112,33 @@ export class WindowOperator implements OneInputOperator, TimerTarget<unknown> {
     this.#shell.flush();
   }
 
+  prepareBatch(batch: RecordBatch<unknown>): boolean {
+    const now = this.#shell.context.processingTime.now();
+    return prepareEach(
+      this.#shell.context.keyed!,
+      this.#params.keyOf,
+      batch,
+      (value, timestamp) => {
+        let ready = true;
+        for (const window of this.#assigner.assign(value, timestamp, now))
+          if (!this.#prepareElement(window)) ready = false;
+        return ready;
+      },
+    );
+  }
+
+  prepareTimer(_timestamp: number, namespace: unknown): boolean {
+    const window = this.#assigner.windows.fromNamespace(namespace);
+    if (this.#merging === undefined) return this.#prepareWindow(window, window, true);
+    if (!this.#merging.prepare()) return false;
+    return this.#merging
+      .touching(window)
+      .reduce(
+        (ready, mapping) => this.#prepareWindow(mapping.window, mapping.state, true) && ready,
+        true,
+      );
+  }
+
   onEventTime(timestamp: number, namespace: unknown): void {
     this.#onTimer(timestamp, namespace, 'event');
   }
@@ -130,6 +157,26 @@ export class WindowOperator implements OneInputOperator, TimerTarget<unknown> {
 
   flush(): void {
     this.#shell.flush();
+  }
+
+  #prepareElement(window: Window): boolean {
+    if (this.#merging === undefined) {
+      if (this.#isLate(window)) return true;
+      return this.#prepareWindow(window, window, this.#triggers.mayFire(window));
+    }
+    if (!this.#merging.prepare()) return false;
+    const touching = this.#merging.touching(window);
+    let ready = this.#prepareWindow(window, window, true);
+    for (const { window: other, state } of touching)
+      if (!this.#prepareWindow(other, state, true)) ready = false;
+    return ready;
+  }
+
+  #prepareWindow(window: Window, state: Window, read: boolean): boolean {
+    this.#contents.select(this.#assigner.windows.toNamespace(state));
+    const contents = read ? this.#contents.prepare() : this.#contents.prepareAdd();
+    const functions = !read || this.#functions.prepare(window);
+    return this.#triggers.prepare(window) && contents && functions;
   }
 
   #processElement(value: unknown, timestamp: number): void {
