@@ -9,6 +9,16 @@ import { internal, MillraceError } from './errors.ts';
 
 const GROWTH = 2;
 
+/**
+ * A copy of bytes `start` to `end`, a plain Uint8Array of its own memory. Not `slice`: on a Buffer, which any Uint8Array may be, that
+ * is a view.
+ */
+export function copyOf(bytes: Uint8Array, start = 0, end = bytes.length): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(end - start);
+  copy.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end));
+  return copy;
+}
+
 const viewOf = (buffer: Buffer): DataView =>
   new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
 

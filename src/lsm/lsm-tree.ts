@@ -16,6 +16,7 @@
  * Requests: a flush puts one file; opening a table gets one range; a point read gets one block, found by filter in nearly all cases at
  * the first try; blocks that are adjacent share a request.
  */
+import { copyOf } from '../base/bytes.ts';
 import { internal } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { BlockRead, BlockSource } from './block-source.ts';
@@ -377,7 +378,7 @@ export class LsmTree {
     const entry = memtable.find(key, 0, key.length, print);
     if (entry !== -1) {
       const kind = memtable.kinds[entry]! & ~ENTRY_EXPIRES;
-      const value = copy ? memtable.value(entry).slice() : memtable.value(entry);
+      const value = copy ? copyOf(memtable.value(entry)) : memtable.value(entry);
       if (lookup.take(kind, value, memtable.expiryOf(entry))) return true;
     }
     return memtable.hidesOlder(key, 0, key.length);

@@ -3,6 +3,7 @@
  *
  * Blocks that follow each other in a file come in one request, up to REQUEST_BYTES_MAX; requests go in parallel, REQUESTS_MAX at a time.
  */
+import { copyOf } from '../base/bytes.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type {
   BlockAddress,
@@ -69,13 +70,13 @@ export class MemoryBlockSource implements BlockSource {
     reads: readonly BlockRead[],
     { fill, signal }: ReadOptions,
   ): Promise<readonly Uint8Array[]> {
-    const contents = new Map<number, Uint8Array | Promise<Uint8Array>>();
+    const contents = new Map<number, Promise<Uint8Array>>();
     const missing: { at: number; file: StoredFile; block: BlockAddress }[] = [];
     for (const [at, { file, block }] of reads.entries()) {
       const key = keyOf(file, block.index);
       const known = this.#blocks.get(key) ?? this.#arriving.get(key);
       if (known === undefined) missing.push({ at, file, block });
-      else contents.set(at, known);
+      else contents.set(at, Promise.resolve(known));
     }
     for (const request of coalesced(missing)) {
       const arrived = this.#fetch(request, fill, signal);
@@ -95,7 +96,7 @@ export class MemoryBlockSource implements BlockSource {
 
   admit(file: StoredFile, bytes: Uint8Array, hot: readonly BlockAddress[]): void {
     for (const { index, offset, length } of hot)
-      this.#insert(file, index, openBlock(bytes.slice(offset, offset + length), file));
+      this.#insert(file, index, openBlock(copyOf(bytes, offset, offset + length), file));
   }
 
   forget(file: StoredFile): void {
@@ -134,7 +135,7 @@ export class MemoryBlockSource implements BlockSource {
       const at = block.offset - start;
       const place = { object: file.object, offset: file.offset + block.offset };
       // A copy of its own: a block that stays must not keep its neighbours.
-      const contents = openBlock(bytes.slice(at, at + block.length), place);
+      const contents = openBlock(copyOf(bytes, at, at + block.length), place);
       if (fill) this.#insert(file, block.index, contents);
       return contents;
     });

@@ -3,6 +3,7 @@
  *
  * With a handful of sources a linear choice of the smallest key beats a heap. Cost: one comparison per source and key.
  */
+import { copyOf } from '../base/bytes.ts';
 import { compareRanges } from './key-order.ts';
 import type { EntryCursor } from './entry-cursor.ts';
 import { Lookup } from './lookup.ts';
@@ -59,7 +60,7 @@ export class MergedScan {
 
   #keyOf(index: number): Uint8Array {
     const cursor = this.#cursors[index]!;
-    return cursor.key.slice(0, cursor.keyLength);
+    return copyOf(cursor.key, 0, cursor.keyLength);
   }
 
   /** Takes the key from every source that has it. @returns whether something lives */
@@ -74,7 +75,7 @@ export class MergedScan {
         if (!settled)
           settled = lookup.take(
             cursor.kind,
-            cursor.value.slice(cursor.valueStart, cursor.valueEnd),
+            copyOf(cursor.value, cursor.valueStart, cursor.valueEnd),
             cursor.expiryMs,
           );
         await this.#advance(i);

@@ -10,6 +10,7 @@
  *
  * Offsets are from the start of the file. The three parts before the footer and the footer are read in one request.
  */
+import { copyOf } from '../base/bytes.ts';
 import { MillraceError } from '../base/errors.ts';
 import type { BlockAddress } from './block-source.ts';
 import { openBlock, TRAILER_BYTES } from './block-trailer.ts';
@@ -42,7 +43,7 @@ export class TableIndex {
     this.lengths = new Uint32Array(this.blocks);
     this.#keyStarts = new Uint32Array(2 * this.blocks);
     // A copy: the index stays in memory, what it was read from need not.
-    this.#keys = bytes.slice();
+    this.#keys = copyOf(bytes);
     let position = 4;
     for (let i = 0; i < this.blocks; i++) {
       this.offsets[i] = view.getUint32(position, true);
@@ -113,7 +114,7 @@ export function openParts(meta: Uint8Array, place: { object: string; offset: num
     return part;
   });
   return {
-    filter: filter!.slice(),
+    filter: copyOf(filter!),
     rangeDeletes: decodeRanges(deletes!),
     index: new TableIndex(index!),
   };
@@ -152,7 +153,7 @@ function decodeRanges(bytes: Uint8Array): readonly KeyRange[] {
     const length = view.getUint16(position, true);
     const start = position + 2;
     position = start + length;
-    return bytes.slice(start, position);
+    return copyOf(bytes, start, position);
   };
   for (let i = view.getUint32(0, true); i > 0; i--) {
     const from = key();

@@ -3,6 +3,7 @@
  *
  * Cost: one copy of every key and value; about 400 MB/s a thread (`bench/state.ts`).
  */
+import { copyOf } from '../base/bytes.ts';
 import { deflateRawSync, zstdCompressSync } from 'node:zlib';
 import { internal, MillraceError } from '../base/errors.ts';
 import type { BlockAddress } from './block-source.ts';
@@ -110,7 +111,7 @@ export class TableWriter {
     const block = this.#block;
     if (block.count > 0 && (block.sizeMax + size > this.#options.blockBytes || block.full))
       this.#writeBlock(keySource.subarray(keyStart, keyEnd));
-    this.#smallest ??= keySource.slice(keyStart, keyEnd);
+    this.#smallest ??= copyOf(keySource, keyStart, keyEnd);
     block.add(
       keySource,
       keyStart,
@@ -136,7 +137,7 @@ export class TableWriter {
 
   /** The finished file; the writer is used up. */
   finish(): FinishedTable {
-    const largest = this.#block.count > 0 ? this.#block.lastKey().slice() : undefined;
+    const largest = this.#block.count > 0 ? copyOf(this.#block.lastKey()) : undefined;
     if (this.#block.count > 0) this.#writeBlock(undefined);
     const bounds = this.#bounds(largest);
     const metaOffset = this.#position;
@@ -254,7 +255,7 @@ export class TableWriter {
   #notePrefix(source: Uint8Array, start: number, end: number): void {
     const last = this.#prefix;
     if (last !== undefined && compareRanges(last, 0, last.length, source, start, end) === 0) return;
-    this.#prefix = source.slice(start, end);
+    this.#prefix = copyOf(source, start, end);
     this.#note(fingerprint(source, start, end));
   }
 
@@ -284,13 +285,13 @@ export function tooLarge(what: 'key' | 'value', size: number, limit: number): Mi
 
 /** The shortest key at or above `last` and below `next`. */
 function shortestSeparator(last: Uint8Array, next: Uint8Array | undefined): Uint8Array {
-  if (next === undefined) return last.slice();
+  if (next === undefined) return copyOf(last);
   const length = Math.min(last.length, next.length);
   let i = 0;
   while (i < length && last[i] === next[i]) i++;
   // next > last, so the first difference is an increase, or last is a prefix of next.
-  if (i >= last.length || last[i]! + 1 >= next[i]!) return last.slice();
-  const separator = last.slice(0, i + 1);
+  if (i >= last.length || last[i]! + 1 >= next[i]!) return copyOf(last);
+  const separator = copyOf(last, 0, i + 1);
   separator[i]!++;
   return separator;
 }

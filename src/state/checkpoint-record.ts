@@ -80,17 +80,24 @@ export function checkedBody(bytes: Uint8Array, key: string): string {
 
 /** Keys of all objects that a record names, besides its own. */
 export function objectsOf(record: CheckpointRecord): ReadonlySet<string> {
+  const subtasks = record.vertices.flatMap((vertex) => vertex.subtasks);
+  const keys = new Set(exclusiveObjectsOf(subtasks));
+  for (const { operators } of subtasks)
+    for (const { keyed } of Object.values(operators))
+      for (const { files } of keyed) for (const { object } of files ?? []) keys.add(object);
+  return keys;
+}
+
+/** Keys of the objects that belong to these snapshots alone; what they refer to, others share. */
+export function exclusiveObjectsOf(subtasks: readonly SubtaskSnapshot[]): ReadonlySet<string> {
   const keys = new Set<string>();
-  for (const { subtasks } of record.vertices) {
-    for (const { operators } of subtasks) {
-      for (const { keyed, operator } of Object.values(operators)) {
-        for (const { data, files, waiting } of keyed) {
-          if (data.kind === 'object') keys.add(data.key);
-          if (waiting?.kind === 'object') keys.add(waiting.key);
-          for (const { object } of files ?? []) keys.add(object);
-        }
-        if (operator?.data.kind === 'object') keys.add(operator.data.key);
+  for (const { operators } of subtasks) {
+    for (const { keyed, operator } of Object.values(operators)) {
+      for (const { data, waiting } of keyed) {
+        if (data.kind === 'object') keys.add(data.key);
+        if (waiting?.kind === 'object') keys.add(waiting.key);
       }
+      if (operator?.data.kind === 'object') keys.add(operator.data.key);
     }
   }
   return keys;

@@ -76,6 +76,15 @@ function drawConfig(random: SeededRandom, delivery: string): Record<string, Json
     'restart-strategy.type': 'exponential-delay',
     'restart-strategy.exponential-delay.initial-backoff': random.pick([1, 50, 500]),
     'restart-strategy.exponential-delay.max-backoff': 2000,
+    ...drawBackend(random.fork('backend')),
+  };
+}
+
+/** Half of the jobs keep their state on the object store, with as little memory as there may be. */
+function drawBackend(random: SeededRandom): Record<string, JsonValue> {
+  return {
+    'state.backend.type': random.pick(['hashmap', 'forst']),
+    'taskmanager.memory.managed.size': random.pick([1_048_576, 268_435_456]),
   };
 }
 

@@ -27,7 +27,7 @@ import type { CheckpointBarrier } from '../../runtime/stream-element.ts';
 import {
   CHECKPOINT_RECORD_VERSION,
   type CheckpointRecord,
-  objectsOf,
+  exclusiveObjectsOf,
 } from '../../state/checkpoint-record.ts';
 import type { CheckpointStore } from '../../state/checkpoint-storage.ts';
 import type { JsonValue } from '../../base/json.ts';
@@ -545,8 +545,7 @@ export class JobMaster {
   }
 
   #discard(snapshots: readonly SubtaskSnapshot[]): void {
-    const record = { vertices: [{ subtasks: snapshots }] } as unknown as CheckpointRecord; // objectsOf reads the subtasks only
-    for (const key of objectsOf(record)) {
+    for (const key of exclusiveObjectsOf(snapshots)) {
       this.#params.objects
         .delete(key)
         .catch((error: unknown) =>

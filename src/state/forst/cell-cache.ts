@@ -10,6 +10,7 @@
  *  O2  A cell that is not complete is dirty; once it is written it is no longer cached.
  *  O3  A cell without a value (`present` false) is kept as knowledge that there is none.
  */
+import { copyOf } from '../../base/bytes.ts';
 import type { Lookup } from '../../lsm/lookup.ts';
 import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import { ENTRY } from '../../lsm/table-meta.ts';
@@ -145,7 +146,7 @@ export class CellCache implements CellTable, CellOwner, LoadTarget {
       keyGroup: context.keyGroup,
       namespace,
       namespaceId,
-      bytes: key.slice(),
+      bytes: copyOf(key),
     });
     return false;
   }

@@ -11,7 +11,7 @@
  *  F3  A restored backend reads manifests, nothing else; values and tables come when they are needed.
  */
 import { internal, invalid, MillraceError } from '../../base/errors.ts';
-import { ByteReader } from '../../base/bytes.ts';
+import { ByteReader, copyOf } from '../../base/bytes.ts';
 import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import { checkCompatibility } from '../../types/evolution.ts';
 import { keyCodec, keyIdentity } from '../../types/key-codec.ts';
@@ -478,7 +478,7 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
       key: { encode: () => {}, decode: () => undefined },
       namespace: keyCodec(schemaFromJson(schema)),
     });
-    return parseStateKey(writer.write(0, namespace, undefined)).namespace.slice();
+    return copyOf(parseStateKey(writer.write(0, namespace, undefined)).namespace);
   }
 }
 

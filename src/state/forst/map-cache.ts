@@ -16,7 +16,7 @@ import type { MapState } from '../descriptor.ts';
 import type { Namespaced } from '../keyed-state-backend.ts';
 import type { KeyContext } from '../cells/key-context.ts';
 import { MillraceError } from '../../base/errors.ts';
-import { ByteReader } from '../../base/bytes.ts';
+import { ByteReader, copyOf } from '../../base/bytes.ts';
 import type { Codec } from '../../types/codec.ts';
 import { notResident } from './not-resident.ts';
 import { type CellOwner, ForstCell } from './forst-cell.ts';
@@ -91,7 +91,7 @@ export class MapCache
       (cell ?? this.#add()).complete = true;
       return true;
     }
-    this.#params.loads.noteAll(this, this.#address(prefix.slice()));
+    this.#params.loads.noteAll(this, this.#address(copyOf(prefix)));
     return false;
   }
 
@@ -106,7 +106,7 @@ export class MapCache
       this.#know(cell ?? this.#add(), userKey, lookup);
       return true;
     }
-    this.#params.loads.note(this, this.#address(key.slice()));
+    this.#params.loads.note(this, this.#address(copyOf(key)));
     return false;
   }
 

@@ -9,7 +9,7 @@
  * Timers are states of their own; their namespace is the timestamp (an ordered double), then the key, and the timer's own namespace in
  * the place of the user key: within a key group they lie in the order in which they are due.
  */
-import { ByteWriter } from '../../base/bytes.ts';
+import { ByteWriter, copyOf } from '../../base/bytes.ts';
 import { internal } from '../../base/errors.ts';
 import type { Codec } from '../../types/codec.ts';
 
@@ -159,7 +159,7 @@ function writeOrdered(writer: ByteWriter, value: number): void {
 }
 
 export function readOrdered(bytes: Uint8Array): number {
-  const copy = bytes.slice(0, 8);
+  const copy = copyOf(bytes, 0, 8);
   if ((copy[0]! & 0x80) === 0) for (let i = 0; i < 8; i++) copy[i] = ~copy[i]!;
   else copy[0]! &= 0x7f;
   return new DataView(copy.buffer).getFloat64(0);

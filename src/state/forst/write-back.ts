@@ -6,7 +6,7 @@
  *  W1  A cell that changed in the closed epoch is written to the tree's closing memtable before it changes again: `touch` does it.
  *  W2  After the closing has ended, no cell is dirty in the closed epoch.
  *  W3  A dirty cell is written before it is evicted.
- *  W4  `evictions` counts written evictions: whoever reads the tree across them reads again.
+ *  W4  `evictions` counts cells that left for the tree: whoever reads the tree across them reads again.
  *
  * Cost: a barrier is one list swapped; a change, one comparison and once an epoch one push; eviction, CLOCK (Corbató 1968).
  */
@@ -140,6 +140,7 @@ export class WriteBack {
   #writeClosed(cell: ForstCell): void {
     cell.owner.writeCell(cell, true);
     cell.dirtyEpoch = 0;
+    if (cell.gone) this.evictions++;
   }
 
   /** @returns true when the closing is over */
