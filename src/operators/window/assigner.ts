@@ -37,6 +37,8 @@ export interface WindowAssigner<T = never, W extends Window = Window> {
   };
   /** Tells the operator that a record has exactly one window, found by its start. */
   readonly tumbling?: { readonly sizeMs: number; readonly offsetMs: number };
+  /** Tells the operator that a record's window is the gap after it, in milliseconds. @throws `invalid` BAD_WINDOW */
+  readonly sessionGap?: (value: T) => number;
   /** Present on merging assigners: windows that touch become one. */
   readonly merges?: boolean;
   /** Present on assigners that remember something: makes the one of a task. */
@@ -185,22 +187,25 @@ function session<T>(
   gapOf: (value: T) => number,
   description: string,
 ): WindowAssigner<T, TimeWindow> {
+  const sessionGap = (value: T): number => {
+    const gapMs = gapOf(value);
+    if (gapMs > 0 && Number.isSafeInteger(gapMs)) return gapMs;
+    throw invalid(
+      'BAD_WINDOW',
+      `a session gap is ${gapMs} ms; it must be a positive whole number of milliseconds`,
+    );
+  };
   return {
     description,
     isEventTime,
     windows: VARIABLE_WINDOWS,
     defaultTrigger: isEventTime ? EventTimeTrigger.create() : ProcessingTimeTrigger.create(),
     merges: true,
+    sessionGap,
     assign(value, timestamp, processingTime) {
       if (isEventTime) requireTimestamp(timestamp);
       const start = Math.floor(isEventTime ? timestamp : processingTime);
-      const gapMs = gapOf(value);
-      if (!(gapMs > 0 && Number.isSafeInteger(gapMs)))
-        throw invalid(
-          'BAD_WINDOW',
-          `a session gap is ${gapMs} ms; it must be a positive whole number of milliseconds`,
-        );
-      return [new TimeWindow(start, start + gapMs)];
+      return [new TimeWindow(start, start + sessionGap(value))];
     },
   };
 }

@@ -1,10 +1,11 @@
-/** Chooses the operator for a window: panes where they give the same results, else the general one. */
+/** Chooses the operator for a window: one of the cheap ones where it gives the same results, else the general one. */
 import type { OneInputOperator } from '../contract.ts';
 import type { AnyWindowAssigner } from './assigner.ts';
 import { foldOf } from './pane-contents.ts';
 import { PaneWindowOperator } from './pane-window-operator.ts';
 import type { WindowShape } from './panes.ts';
 import { isEventTimeTrigger } from './trigger.ts';
+import { SessionWindowOperator } from './session-window-operator.ts';
 import type { WindowContent } from './window-function.ts';
 import { checkWindow, WindowOperator, type WindowOperatorParams } from './window-operator.ts';
 
@@ -15,6 +16,11 @@ function shapeOf({ isEventTime, tumbling, sliding }: AnyWindowAssigner): WindowS
   return sliding !== undefined && sliding.slideMs <= sliding.sizeMs ? sliding : undefined;
 }
 
+type EventSession = AnyWindowAssigner & Pick<Required<AnyWindowAssigner>, 'sessionGap'>;
+
+const isEventSession = (assigner: AnyWindowAssigner): assigner is EventSession =>
+  assigner.isEventTime && assigner.sessionGap !== undefined;
+
 /** Content of several panes can be put together: elements always can. */
 function canMerge(content: WindowContent): boolean {
   return content.kind === 'list' || foldOf(content)!.merge !== undefined;
@@ -24,12 +30,12 @@ function canMerge(content: WindowContent): boolean {
 export function createWindowOperator(params: WindowOperatorParams): OneInputOperator {
   checkWindow(params);
   const { assigner, trigger, evictor, content, lateTag } = params;
+  const plain = evictor === undefined && isEventTimeTrigger(trigger);
+  if (plain && params.allowedLatenessMs === 0 && isEventSession(assigner))
+    return new SessionWindowOperator({ ...params, gapOf: assigner.sessionGap });
   const shape = shapeOf(assigner);
   const shared =
-    shape !== undefined &&
-    evictor === undefined &&
-    isEventTimeTrigger(trigger) &&
-    (shape.slideMs === shape.sizeMs || canMerge(content));
+    shape !== undefined && plain && (shape.slideMs === shape.sizeMs || canMerge(content));
   if (!shared) return new WindowOperator(params);
   return new PaneWindowOperator({
     shape,

@@ -225,6 +225,32 @@ describe('window operators equal their definition', () => {
   }
 });
 
+describe('session windows', () => {
+  const gaps: readonly (readonly [string, AnyWindowAssigner])[] = [
+    ['of one gap', EventTimeSessionWindows.withGap(6) as unknown as AnyWindowAssigner], // fed strings
+    [
+      'of gaps by record',
+      EventTimeSessionWindows.withDynamicGap(
+        (value: string) => 1 + Number(value.slice(1)),
+      ) as unknown as AnyWindowAssigner, // as above
+    ],
+  ];
+  for (const [name, assigner] of gaps) {
+    test(`${name} are those of the general operator`, async () => {
+      await fc.assert(
+        fc.asyncProperty(ops, fc.constantFrom(...Object.keys(CONTENTS)), async (input, content) => {
+          const setup = { assigner, content: CONTENTS[content]!, lateness: 0 };
+          assert.deepEqual(
+            await evaluate(harnessOf(setup, createWindowOperator), input),
+            await evaluate(harnessOf(setup, general), input),
+          );
+        }),
+        { numRuns: 150 },
+      );
+    });
+  }
+});
+
 /** Arrival in an order that a bound of out-of-orderness allows; the watermark follows. */
 const outOfOrder: fc.Arbitrary<readonly Op[]> = fc
   .array(
