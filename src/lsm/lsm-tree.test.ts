@@ -1,11 +1,29 @@
 import { test } from 'node:test';
 import { MemoryStore } from '../storage/memory-store.ts';
-import { runTreeModel } from '../testing/tree-model.ts';
+import { modelPrefixLength, runTreeModel } from '../testing/tree-model.ts';
+import { COMPACTION_DEFAULTS } from './compaction/pick-compaction.ts';
+import { runCompaction } from './compaction/run-compaction.ts';
+import { TreeCompactor } from './compaction/tree-compactor.ts';
+import type { LsmTree } from './lsm-tree.ts';
+import { TABLE_DEFAULTS } from './table-writer.ts';
 import type { BlockSource } from './block-source.ts';
 import { openBlock } from './block-trailer.ts';
 import type { TableFiles } from './table-files.ts';
 
-function world(): { store: MemoryStore; blocks: BlockSource; files: TableFiles } {
+const OPTIONS = {
+  ...COMPACTION_DEFAULTS,
+  level0RunsMax: 3,
+  level1Bytes: 8192,
+  levelFactor: 3,
+  fileBytes: 4096,
+};
+
+function world(): {
+  store: MemoryStore;
+  blocks: BlockSource;
+  files: TableFiles;
+  compact(tree: LsmTree): Promise<void>;
+} {
   const store = new MemoryStore();
   let n = 0;
   const files: TableFiles = {
@@ -34,7 +52,30 @@ function world(): { store: MemoryStore; blocks: BlockSource; files: TableFiles }
     hotBlocks: () => [],
     close: async () => {},
   };
-  return { store, blocks, files };
+  const compact = async (tree: LsmTree): Promise<void> => {
+    const compactor = new TreeCompactor({
+      tree,
+      options: OPTIONS,
+      nowMs: () => 0,
+      run: (job, signal) =>
+        runCompaction(job, {
+          store,
+          blocks,
+          files,
+          table: { ...TABLE_DEFAULTS, blockBytes: 512, prefixLength: modelPrefixLength },
+          fileBytes: OPTIONS.fileBytes,
+          nowMs: 0,
+          yieldToLoop: () => Promise.resolve(),
+          signal,
+        }),
+      failed: (error) => {
+        throw error;
+      },
+    });
+    compactor.start();
+    await compactor.running;
+  };
+  return { store, blocks, files, compact };
 }
 
 test('a tree answers as a sorted map does, through flushes, crashes, clips and joins', async () => {

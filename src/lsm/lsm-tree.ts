@@ -315,9 +315,21 @@ export class LsmTree {
     }
   }
 
-  /** Takes the result of a compaction in. */
-  adopt(edit: VersionEdit): void {
-    this.#install(applyEdit(this.#version, edit));
+  /**
+   * Takes the result of a compaction in. `files`: the bytes of tables that were added, where they are at hand.
+   * @throws `internal` TREE_VERSION_BROKEN if the edit does not fit this version
+   */
+  adopt(edit: VersionEdit, files: ReadonlyMap<string, Uint8Array> = new Map()): void {
+    const version = applyEdit(this.#version, edit);
+    for (const meta of edit.added) {
+      const bytes = files.get(meta.id);
+      if (bytes === undefined) continue;
+      const table = new OpenTable(meta);
+      table.openFrom(bytes);
+      this.#open.set(meta.id, table);
+      this.#blocks.admit(table, bytes, []);
+    }
+    this.#install(version);
   }
 
   /** Opens every table's index and filter ahead of need. */
@@ -529,7 +541,11 @@ function firstTable(tables: readonly OpenTable[], key: Uint8Array): number {
 
 /** @hot The table of a run whose bounds hold the key. */
 function tableOf(tables: readonly OpenTable[], key: Uint8Array): OpenTable | undefined {
-  const table = tables[firstTable(tables, key)];
+  const first = firstTable(tables, key);
+  // A key that ends one table and begins the next is the next one's (V2).
+  const next = tables[first + 1];
+  const table =
+    next !== undefined && compareKeys(next.meta.smallest, key) <= 0 ? next : tables[first];
   if (table === undefined) return undefined;
   const { smallest } = table.meta;
   return compareRanges(smallest, 0, smallest.length, key, 0, key.length) <= 0 ? table : undefined;

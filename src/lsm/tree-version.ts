@@ -3,7 +3,8 @@
  *
  * Invariants
  *  V1  Runs are ordered newest first: what a run says of a key hides what later runs say, except that merge operands fold onto it.
- *  V2  Tables of one run do not overlap and are in key order.
+ *  V2  Tables of one run do not overlap and are in key order. Where one ends with a range delete, whose end is exclusive, the next may
+ *      begin at that very key: the key is the next one's.
  *  V3  `level` never decreases from one run to the next; at most one run has a given level > 0. Level 0 runs are flushes.
  */
 import { internal } from '../base/errors.ts';
@@ -84,7 +85,7 @@ function checked(version: TreeVersion): TreeVersion {
       throw internal('TREE_VERSION_BROKEN', `level ${run.level} follows level ${level}`);
     level = run.level;
     for (let i = 1; i < run.tables.length; i++) {
-      if (compareKeys(run.tables[i - 1]!.largest, run.tables[i]!.smallest) >= 0)
+      if (compareKeys(run.tables[i - 1]!.largest, run.tables[i]!.smallest) > 0)
         throw internal('TREE_VERSION_BROKEN', `tables of level ${run.level} overlap`);
     }
   }

@@ -53,6 +53,8 @@ function openForst({ jobId, world, store, config }: BackendWorker): StateBackend
       blocks,
       files,
       cacheBytes: managed / 2,
+      nowMs: () => world.clock.wallMs(),
+      log: (message, error) => world.logger.log('warn', message, { reason: String(error) }),
       memtableBytes: Math.min(8 * 1024 * 1024, Math.max(64 * 1024, managed / 32)),
     }),
   );

@@ -56,6 +56,11 @@ export function forstInMemory(
       memtableBytes: options.memtableBytes ?? 4096,
       table: { blockBytes: 512 },
       opensTablesAtRestore: true,
+      compaction: { level0RunsMax: 2, level1Bytes: 4096, fileBytes: 2048 },
+      nowMs: () => 0,
+      log: (message, error) => {
+        throw internal('COMPACTION_FAILED', `${message}: ${String(error)}`);
+      },
     }),
   );
 }

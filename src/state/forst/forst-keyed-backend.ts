@@ -297,8 +297,8 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
   async #relieve(): Promise<void> {
     const limit = this.#worker.unflushedBytesMax;
     for (const tree of [this.#data, this.#timerTree]) {
-      if (tree.unflushedBytes <= limit) continue;
-      await tree.flush();
+      if (tree.unflushedBytes > limit) await tree.flush();
+      await this.#worker.stallOf(tree);
     }
     if (this.#flushFailure !== undefined && this.#data.unflushedBytes > limit)
       throw this.#flushFailure;

@@ -4,6 +4,12 @@
  * The memory budget is split: half for live values, three eighths for blocks, the rest for memtables, indexes and filters; backends share
  * the first part by need, none below an equal share.
  */
+import {
+  COMPACTION_DEFAULTS,
+  type CompactionOptions,
+} from '../../lsm/compaction/pick-compaction.ts';
+import { runCompaction } from '../../lsm/compaction/run-compaction.ts';
+import { TreeCompactor } from '../../lsm/compaction/tree-compactor.ts';
 import type { BlockSource } from '../../lsm/block-source.ts';
 import { LsmTree, TREE_DEFAULTS } from '../../lsm/lsm-tree.ts';
 import { TABLE_DEFAULTS, type TableOptions } from '../../lsm/table-writer.ts';
@@ -21,6 +27,10 @@ export interface ForstWorkerParams {
   readonly table?: Partial<TableOptions>;
   /** Indexes and filters are fetched before the first record, instead of when they are needed. Default false. */
   readonly opensTablesAtRestore?: boolean;
+  readonly compaction?: Partial<CompactionOptions>;
+  /** Wall clock, for what expires. */
+  readonly nowMs: () => number;
+  readonly log: (message: string, error: unknown) => void;
 }
 
 /** A backend, as far as budgets go. */
@@ -31,7 +41,7 @@ interface Consumer {
 export class ForstWorker {
   readonly #params: ForstWorkerParams;
   readonly #consumers = new Set<Consumer>();
-  readonly #trees = new Set<LsmTree>();
+  readonly #compactors = new Map<LsmTree, TreeCompactor>();
 
   constructor(params: ForstWorkerParams) {
     this.#params = params;
@@ -62,13 +72,14 @@ export class ForstWorker {
         memtableBytes: memtableBytes ?? TREE_DEFAULTS.memtableBytes,
       },
     });
-    this.#trees.add(tree);
+    this.#compactors.set(tree, this.#compactorOf(tree, params));
     if (this.#params.opensTablesAtRestore === true) await tree.openTables();
     return tree;
   }
 
   closeTree(tree: LsmTree): void {
-    this.#trees.delete(tree);
+    this.#compactors.get(tree)?.close();
+    this.#compactors.delete(tree);
     tree.close();
   }
 
@@ -88,7 +99,47 @@ export class ForstWorker {
     return Math.max(cacheBytes / Math.max(1, this.#consumers.size), cacheBytes - others);
   }
 
-  compactIfNeeded(_tree: LsmTree): void {}
+  /** Cheap when there is nothing to do. */
+  compactIfNeeded(tree: LsmTree): void {
+    this.#compactors.get(tree)?.start();
+  }
+
+  /** What writers have to wait for: a compaction that is behind. */
+  stallOf(tree: LsmTree): Promise<void> | undefined {
+    const compactor = this.#compactors.get(tree);
+    if (compactor?.stalled !== true) return undefined;
+    compactor.start();
+    return compactor.running;
+  }
+
+  #compactorOf(
+    tree: LsmTree,
+    params: {
+      attemptId: string;
+      prefixLength: TableOptions['prefixLength'];
+      yieldToLoop: () => Promise<void>;
+    },
+  ): TreeCompactor {
+    const { store, blocks, files, table, nowMs, log } = this.#params;
+    const options = { ...COMPACTION_DEFAULTS, ...this.#params.compaction };
+    return new TreeCompactor({
+      tree,
+      options,
+      nowMs,
+      run: (job, signal) =>
+        runCompaction(job, {
+          store,
+          blocks,
+          files: files.ofAttempt(`${params.attemptId}-c`),
+          table: { ...TABLE_DEFAULTS, ...table, prefixLength: params.prefixLength },
+          fileBytes: options.fileBytes,
+          nowMs: nowMs(),
+          yieldToLoop: params.yieldToLoop,
+          signal,
+        }),
+      failed: (error) => log('a compaction failed and will be tried again', error),
+    });
+  }
 
   async close(): Promise<void> {
     await this.#params.blocks.close();

@@ -1,0 +1,16 @@
+/** Range deletes of an open table, within its clip. */
+import { compareKeys } from '../key-order.ts';
+import type { OpenTable } from '../open-table.ts';
+import type { KeyRange } from '../table-format.ts';
+
+export function clippedRanges({ meta, parts }: OpenTable): readonly KeyRange[] {
+  const { rangeDeletes } = parts!;
+  if (!meta.clipped) return rangeDeletes;
+  const after = new Uint8Array(meta.largest.length + 1);
+  after.set(meta.largest);
+  return rangeDeletes.flatMap(({ from, to }) => {
+    const low = compareKeys(from, meta.smallest) < 0 ? meta.smallest : from;
+    const high = compareKeys(to, after) > 0 ? after : to;
+    return compareKeys(low, high) < 0 ? [{ from: low, to: high }] : [];
+  });
+}
