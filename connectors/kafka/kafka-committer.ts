@@ -6,8 +6,7 @@
  *      on, the log tells whether the transaction was committed then (`transaction-outcome.ts`).
  *  M2  A transaction that was aborted (by the broker's timeout, or by another owner) fails the job by name. Its records are lost to
  *      readers, so it is never passed over unless the user says so (`lostTransactions: 'accept'`).
- *  M3  What earlier attempts left open is aborted only after the first checkpoint of this attempt is complete: by then every subtask
- *      has committed what the restored checkpoint named, so that what is still open is named by none.
+ *  M3  What earlier attempts left open is aborted only after a checkpoint of this attempt is complete (`left-transactions.ts`).
  */
 import { isMillraceError, MillraceError } from '../../src/base/errors.ts';
 import type { Committable, Committer } from '../../src/connector/sink.ts';
@@ -25,9 +24,10 @@ export interface TransactionCommittable extends BegunTransaction {
   readonly witness: Witness | null;
 }
 
-/** Committed with the first checkpoint of an attempt: M3. */
+/** What earlier attempts left is to be ended when this checkpoint is complete: M3. */
 export interface SweepCommittable {
   readonly kind: 'sweep';
+  readonly checkpointId: number;
   readonly attemptId: string;
 }
 
@@ -54,17 +54,16 @@ export class KafkaCommitter implements Committer {
     const { left, attemptId, onCommitted } = this.#params;
     const due = committables as unknown as readonly KafkaCommittable[]; // made by KafkaWriter
     const committed: TransactionCommittable[] = [];
-    let sweep = false;
+    let sweepUpTo = -1;
     for (const committable of due) {
-      if (committable.kind === 'sweep') sweep ||= committable.attemptId === attemptId;
-      else {
+      if (committable.kind === 'transaction') {
         await this.#commitOne(committable);
-        left.keep(committable.transactionalId);
         committed.push(committable);
-      }
+      } else if (committable.attemptId === attemptId)
+        sweepUpTo = Math.max(sweepUpTo, committable.checkpointId);
     }
     onCommitted(committed);
-    if (sweep) await left.abort();
+    if (sweepUpTo >= 0) await left.abort(sweepUpTo);
   }
 
   async close(): Promise<void> {

@@ -99,7 +99,7 @@ export function kafkaSink<T>(options: KafkaSinkOptions<T>): Sink<T> {
     createCommitter: async (context) => {
       const transactions = new SharedTransactions(options, context);
       shared.set(context, transactions);
-      return transactions.openCommitter();
+      return transactions.committer;
     },
     createWriter: (context) => {
       const transactions = shared.get(context);
@@ -151,8 +151,8 @@ function checkOptions<T>(options: KafkaSinkOptions<T>): void {
 class SharedTransactions {
   readonly #options: TransactionOptions;
   readonly #context: SinkWriterContext;
-  readonly #left: LeftTransactions;
-  readonly #committer: KafkaCommitter;
+  readonly left: LeftTransactions;
+  readonly committer: KafkaCommitter;
   /** Committed, and when they may be used again. */
   #committed: { readonly transaction: BegunTransaction; readonly preparedUpTo: number }[] = [];
   ids: TransactionalIds | undefined;
@@ -165,21 +165,16 @@ class SharedTransactions {
     const client = new ClusterClient(options.cluster, context, deliveryMs);
     const { subtaskIndex, parallelism, attemptId, logger } = context;
     const prefix = options.transactionalIdPrefix!; // checked with the options
-    this.#left = new LeftTransactions(
+    this.left = new LeftTransactions(
       client,
-      { prefix, subtaskIndex, parallelism, transactionTimeoutMs: transactionMs },
-      logger,
+      { prefix, subtaskIndex, parallelism, attemptId, transactionTimeoutMs: transactionMs },
+      context,
     );
-    this.#committer = new KafkaCommitter({
-      ...{ client, logger, attemptId, left: this.#left },
+    this.committer = new KafkaCommitter({
+      ...{ client, logger, attemptId, left: this.left },
       lostTransactions: options.lostTransactions ?? 'fail',
       onCommitted: (committed) => this.#onCommitted(committed),
     });
-  }
-
-  async openCommitter(): Promise<KafkaCommitter> {
-    await this.#left.find();
-    return this.#committer;
   }
 
   openIds(client: ClusterClient): TransactionalIds {
@@ -218,7 +213,6 @@ class KafkaWriter<T> implements SinkWriter<T> {
   readonly #shared: SharedTransactions | undefined;
   readonly #session: TransactionSession | undefined;
   readonly #partitions = new Map<string, number>();
-  #swept = false;
   #turn = 0;
   #refreshedMs: number;
 
@@ -261,7 +255,11 @@ class KafkaWriter<T> implements SinkWriter<T> {
 
   write(batch: RecordBatch<T>): void | Promise<void> {
     if (this.#session !== undefined && !this.#session.active) return this.#beginAndWrite(batch);
-    return this.#append(batch, 0);
+    try {
+      return this.#append(batch, 0);
+    } catch (error) {
+      throw this.#session?.explain(error) ?? error;
+    }
   }
 
   async flush(): Promise<void> {
@@ -274,10 +272,8 @@ class KafkaWriter<T> implements SinkWriter<T> {
     if (shared === undefined) return [];
     shared.preparedUpTo = checkpointId;
     const committables: KafkaCommittable[] = [];
-    if (!this.#swept) {
-      this.#swept = true;
-      committables.push({ kind: 'sweep', attemptId: this.#context.attemptId });
-    }
+    if (await shared.left.find(checkpointId))
+      committables.push({ kind: 'sweep', checkpointId, attemptId: this.#context.attemptId });
     const transaction = this.#session!.detach(); // a writer with shared transactions has a session
     if (transaction !== undefined)
       committables.push({

@@ -56,9 +56,15 @@ export class TransactionSession {
     try {
       await work;
     } catch (error) {
-      if (!isMillraceError(error) || error.kind !== 'fenced') throw error;
-      throw this.#fencedFailure(error);
+      throw this.explain(error);
     }
+  }
+
+  /** The failure of something in this transaction, as the task is to have it. */
+  explain(error: unknown): unknown {
+    return isMillraceError(error) && error.code === 'KAFKA_PRODUCER_FENCED'
+      ? this.#fencedFailure(error)
+      : error;
   }
 
   async #addPartitions(

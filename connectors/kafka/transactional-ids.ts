@@ -9,7 +9,8 @@
  *      and a delayed EndTxn or Produce of an earlier one is refused by the broker.
  *  X2  An id is used again only after the broker has confirmed that its transaction is committed, and no checkpoint that may still be
  *      restored automatically needs to commit it: at the first completion after the one that committed it.
- *  X3  An answer to InitProducerId that does not come leaves the epoch unknown: the id is not used again in this attempt.
+ *  X3  An answer to InitProducerId that does not come leaves the epoch unknown: the id is not used again in this attempt. Neither is one whose
+ *      epoch has moved on without us: a delayed AddPartitionsToTxn opens the transaction before anew, and the broker aborts it then.
  */
 import { invalid, isMillraceError, MillraceError } from '../../src/base/errors.ts';
 import { type ClusterClient, failureOf } from './cluster-client.ts';
@@ -53,9 +54,7 @@ export class TransactionalIds {
       try {
         return await this.#initialise(candidate);
       } catch (error) {
-        // X3
-        const unknown = isMillraceError(error) && error.code === 'KAFKA_NO_ANSWER';
-        if (!unknown || lost >= LOST_MAX) throw error;
+        if (!isLost(error, candidate) || lost >= LOST_MAX) throw error;
         await this.#client.pause(Math.min(1000, 20 * 2 ** Math.min(lost, 6)));
       }
     }
@@ -103,6 +102,12 @@ export class TransactionalIds {
     };
   }
 }
+
+/** X3 */
+const isLost = (error: unknown, { producerId }: ProducerIdentity): boolean =>
+  isMillraceError(error) &&
+  (error.code === 'KAFKA_NO_ANSWER' ||
+    (error.code === 'KAFKA_PRODUCER_FENCED' && producerId !== NO_PRODUCER.producerId));
 
 /** Takes a request without an answer out of `persist`'s hands: its effect is unknown. */
 async function noAnswerIsFinal<T>(ask: () => Promise<T>): Promise<T> {
