@@ -93,7 +93,13 @@ const fieldSelector =
   (value: T): unknown =>
     (value as Readonly<Record<string, unknown>>)[field]; // keyBy admits field names of T only
 
-const fieldsSelector =
-  <T>(fields: readonly string[]) =>
-  (value: T): readonly unknown[] =>
-    fields.map((field) => (value as Readonly<Record<string, unknown>>)[field]); // as above
+/** @hot Two fields, the common case, without a loop. */
+function fieldsSelector<T>(fields: readonly string[]): (value: T) => readonly unknown[] {
+  const [first, second] = fields;
+  if (first === undefined || second === undefined || fields.length > 2)
+    return (value) => fields.map((field) => (value as Readonly<Record<string, unknown>>)[field]); // as above
+  return (value) => {
+    const record = value as Readonly<Record<string, unknown>>; // as above
+    return [record[first], record[second]];
+  };
+}

@@ -10,6 +10,10 @@ type User = KeyedCoProcessFunction<unknown, unknown, unknown, unknown, StateDecl
 export class KeyedCoProcessOperator extends KeyedTwoInput {
   readonly #user: User;
   readonly #keys: readonly [AnyKeySelector, AnyKeySelector];
+  readonly #process1 = (value: unknown): void =>
+    this.#user.processElement1(value, this.context, this.shell.out);
+  readonly #process2 = (value: unknown): void =>
+    this.#user.processElement2(value, this.context, this.shell.out);
 
   constructor(user: User, keys: readonly [AnyKeySelector, AnyKeySelector]) {
     super(user.state);
@@ -31,15 +35,11 @@ export class KeyedCoProcessOperator extends KeyedTwoInput {
   }
 
   processBatch1(batch: RecordBatch<unknown>): void {
-    this.each(batch, this.#keys[0], (value) =>
-      this.#user.processElement1(value, this.context, this.shell.out),
-    );
+    this.each(batch, this.#keys[0], this.#process1);
   }
 
   processBatch2(batch: RecordBatch<unknown>): void {
-    this.each(batch, this.#keys[1], (value) =>
-      this.#user.processElement2(value, this.context, this.shell.out),
-    );
+    this.each(batch, this.#keys[1], this.#process2);
   }
 
   close(): void {

@@ -66,14 +66,17 @@ export abstract class KeyedTwoInput implements TwoInputOperator, TimerTarget<num
     keyOf: AnyKeySelector | undefined,
     process: (value: unknown) => void,
   ): void {
+    const { context } = this;
+    const { out } = this.shell;
+    const { keyed } = context;
     let i = 0;
     try {
       for (; i < values.length; i++) {
         const value = values[i];
         const timestamp = timestamps === null ? NO_TIMESTAMP : timestamps[i]!;
-        this.shell.out.timestamp = timestamp;
-        this.context.timestamp = timestamp;
-        if (keyOf !== undefined) this.context.keyed.setCurrentKey(keyOf(value));
+        out.timestamp = timestamp;
+        context.timestamp = timestamp;
+        if (keyOf !== undefined) keyed.setCurrentKey(keyOf(value));
         process(value);
       }
     } catch (cause) {

@@ -341,14 +341,15 @@ const looksEncoded = (key: string): boolean => {
 };
 
 /**
- * A value that is the same for equal keys and different for others, usable in a JavaScript Map: primitives as they are,
- * composites as Latin-1 text of their bytes. Keys must match the schema.
+ * A value that is the same for equal keys and different for others, usable in a JavaScript Map: primitives as they are, pairs of integers
+ * and texts as a number or text, other composites as Latin-1 text of their bytes. Keys must match the schema.
  */
 export function keyIdentity(schema: Schema<unknown>): (key: unknown) => KeyIdentity {
   switch (schema.kind) {
+    case 'tuple':
+      return pairIdentity(schema.elements) ?? encodedIdentity(keyCodec(schema));
     case 'bytes':
     case 'decimal':
-    case 'tuple':
     case 'struct':
     case 'optional':
       return encodedIdentity(keyCodec(schema));
@@ -362,6 +363,38 @@ export function keyIdentity(schema: Schema<unknown>): (key: unknown) => KeyIdent
     default:
       return (key) => key as KeyIdentity; // keys of the other kinds are primitives
   }
+}
+
+const INTEGERS: ReadonlySet<string> = new Set(['int8', 'int16', 'int32', 'int64', 'timestamp']);
+/** Two integers below this are one integer that a number holds exactly. */
+const HALF = 2 ** 26;
+
+/**
+ * Pairs that need no bytes: small integers as one number, texts with the length of the first in front, and an integer with a text.
+ * Undefined for other pairs, and for tuples of other lengths.
+ */
+function pairIdentity(
+  elements: readonly Schema<unknown>[],
+): ((key: unknown) => KeyIdentity) | undefined {
+  const [first, second] = elements;
+  if (first === undefined || second === undefined || elements.length > 2) return undefined;
+  if (second.kind === 'string') {
+    if (first.kind === 'string')
+      return (key) => {
+        const [a, b] = key as readonly [string, string]; // keys match the schema
+        return `${a.length}:${a}${b}`;
+      };
+    if (INTEGERS.has(first.kind))
+      return (key) => {
+        const [a, b] = key as readonly [number, string]; // as above
+        return `${a}:${b}`;
+      };
+  }
+  if (!INTEGERS.has(first.kind) || !INTEGERS.has(second.kind)) return undefined;
+  return (key) => {
+    const [a, b] = key as readonly [number, number]; // as above
+    return a >= 0 && a < HALF && b >= 0 && b < HALF ? a * HALF + b : `${a}:${b}`;
+  };
 }
 
 function encodedIdentity(codec: Codec<unknown>): (key: unknown) => string {

@@ -24,7 +24,7 @@ import { NO_TIMESTAMP, type RecordBatch } from '../../types/record-batch.ts';
 import type { Schema } from '../../types/schema.ts';
 import { t } from '../../types/t.ts';
 import type { Counter, OneInputOperator, OperatorContext } from '../contract.ts';
-import { type AnyKeySelector, requireKeyed } from '../keyed-shell.ts';
+import { type AnyKeySelector, prepareEach, requireKeyed } from '../keyed-shell.ts';
 import { OperatorShell } from '../operator-shell.ts';
 import type { OutputTag } from '../output-tag.ts';
 import { userCodeError } from '../user-code-error.ts';
@@ -53,6 +53,7 @@ interface Session {
 type Fold = AggregateFunction<unknown, unknown, unknown>;
 
 const NO_NAMESPACE = 0;
+const NO_WINDOW = new TimeWindow(0, 0);
 
 /** Elements as a fold: the list grows in place. */
 const ELEMENTS: Fold = {
@@ -130,6 +131,15 @@ export class SessionWindowOperator implements OneInputOperator, TimerTarget<numb
       throw userCodeError(cause, this.#shell.culprit, { recordIndex: i });
     }
     this.#shell.flush();
+  }
+
+  prepareBatch(batch: RecordBatch<unknown>): boolean {
+    return prepareEach(this.#keyed, this.#params.keyOf, batch, () => this.#sessions.prepare());
+  }
+
+  prepareTimer(): boolean {
+    const ready = this.#functions.prepare(NO_WINDOW); // there are no states by window
+    return this.#sessions.prepare() && ready;
   }
 
   onEventTime(timestamp: number): void {
