@@ -19,8 +19,9 @@ export const BAN_EXCEPTIONS: readonly BanException[] = [
       'console',
       'node:net',
       'node:perf_hooks',
+      'process.env',
     ],
-    reason: 'the adapter that is the real clock, timers, randomness, network and log',
+    reason: 'the adapter that is the real clock, timers, randomness, network, log and environment',
   },
   {
     path: 'src/base/real-threads.ts',

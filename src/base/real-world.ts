@@ -106,3 +106,6 @@ export function consoleLogger(level: LogLevel): Logger {
 export function realWorld(logger: Logger = consoleLogger('warn')): World {
   return { clock, timers, random, ids, network, logger, print: (line) => console.log(line) };
 }
+
+/** Environment variables, for credentials. */
+export const realEnvironment = (): Readonly<Record<string, string | undefined>> => process.env;

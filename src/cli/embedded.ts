@@ -7,7 +7,7 @@
  */
 import type { Executor, JobResult } from '../api/executor.ts';
 import { currentWorker, processorCount, realThreads } from '../base/real-threads.ts';
-import { realWorld } from '../base/real-world.ts';
+import { realEnvironment, realWorld } from '../base/real-world.ts';
 import type { WorkerHost, World } from '../base/world.ts';
 import type { JobMaster } from '../cluster/job-master/job-master.ts';
 import { memoryLink } from '../cluster/memory-link.ts';
@@ -18,8 +18,8 @@ import { TaskManager } from '../cluster/task-manager/task-manager.ts';
 import type { JobGraph } from '../graph/job-graph.ts';
 import type { Program } from '../graph/program.ts';
 import type { ToJobMaster, ToTaskManager } from '../runtime/messages.ts';
-import { LocalStore } from '../storage/local-store.ts';
 import { MemoryStore } from '../storage/memory-store.ts';
+import { openObjectStore } from '../storage/open-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 
 /** Which `execute` of the program a worker serves. */
@@ -50,7 +50,7 @@ const outlivesJob = (program: Program): boolean =>
 function storeOf(world: World, program: Program): ObjectStore {
   const dir = program.config['execution.checkpointing.dir'];
   return typeof dir === 'string'
-    ? new LocalStore(dir.replace(/^file:\/\//, ''), world.ids)
+    ? openObjectStore(dir, { config: program.config, environment: realEnvironment(), world })
     : new MemoryStore();
 }
 

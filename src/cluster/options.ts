@@ -87,7 +87,8 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
   'execution.checkpointing.dir': {
     type: 'string',
     default: null,
-    about: 'Folder for checkpoints; the job goes on from there when it is started again.',
+    about:
+      'Where checkpoints are kept, a folder or s3://bucket/prefix; the job goes on from there when it is started again.',
   },
   'execution.checkpointing.data-inline-threshold': {
     type: 'integer',
@@ -115,6 +116,42 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     min: 1_048_576,
     about:
       'Bytes that the forst backend of one worker may use: half for live values, the rest for blocks, memtables, indexes and filters.',
+  },
+  's3.endpoint': {
+    type: 'string',
+    default: null,
+    about: 'Address of the S3 service. Not set: that of AWS in the region.',
+  },
+  's3.region': {
+    type: 'string',
+    default: null,
+    about: 'Region of the bucket. Not set: AWS_REGION of the environment, else us-east-1.',
+  },
+  's3.path.style.access': {
+    type: 'boolean',
+    default: null,
+    about:
+      'Names the bucket in the path instead of the host. Not set: true for endpoints that are an address.',
+  },
+  's3.access-key': {
+    type: 'string',
+    default: null,
+    about: 'Not set: AWS_ACCESS_KEY_ID of the environment. Never logged.',
+  },
+  's3.secret-key': {
+    type: 'string',
+    default: null,
+    about: 'Not set: AWS_SECRET_ACCESS_KEY of the environment. Never logged.',
+  },
+  's3.session-token': {
+    type: 'string',
+    default: null,
+    about: 'Of temporary credentials. Not set: AWS_SESSION_TOKEN of the environment.',
+  },
+  's3.ssl.ca': {
+    type: 'string',
+    default: null,
+    about: 'PEM text of a certificate authority to trust besides the usual ones.',
   },
   'restart-strategy.type': {
     type: 'enum',
