@@ -37,6 +37,8 @@ const DENIED: ReadonlySet<string> = new Set([
   'SignatureDoesNotMatch',
   'ExpiredToken',
   'InvalidToken',
+  // versitygw
+  'XAdminUserNotFound',
 ]);
 
 /** The error for an answer that is not what was asked for. Says nothing of credentials. */

@@ -51,7 +51,11 @@ if (isMissing(service)) {
       const credentials = { accessKeyId: 'nobody', secretAccessKey: 'open-sesame' };
       const store = new S3Store({ ...options, credentials });
       await assert.rejects(store.put('key', Buffer.from('x')), (error: Error) => {
-        assert.equal((error as unknown as { code: string }).code, 'S3_ACCESS_DENIED');
+        assert.equal(
+          (error as unknown as { code: string }).code,
+          'S3_ACCESS_DENIED',
+          error.message,
+        );
         assert.ok(!JSON.stringify(error, Object.getOwnPropertyNames(error)).includes('sesame'));
         return true;
       });

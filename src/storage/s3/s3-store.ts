@@ -135,6 +135,7 @@ export class S3Store implements ObjectStore {
     for (let attempt = 1; ; attempt++) {
       const answer = await this.#send(key, bytes, condition, signal);
       if (isStored(answer)) return { outcome: 'stored', etag: etagOf(answer, key) };
+      // Not found: there is no object of that version.
       if (answer.status === 412 || isMissing(answer)) return { outcome: 'conflict' };
       if (answer.status !== 409 || attempt === UNDECIDED_MAX)
         throw failureOf(answer, 'conditional put', key);
@@ -207,8 +208,9 @@ export class S3Store implements ObjectStore {
 const isStored = ({ status }: S3Answer): boolean =>
   status === 200 || status === 201 || status === 204;
 
+/** Nothing else that is not found, such as a bucket or a user, may pass for a missing object. */
 const isMissing = (answer: S3Answer): boolean =>
-  answer.status === 404 && errorCodeOf(answer) !== 'NoSuchBucket';
+  answer.status === 404 && errorCodeOf(answer) === 'NoSuchKey';
 
 /** Size of the object, from the answer to a range. */
 function totalOf({ headers }: S3Answer): number | undefined {
