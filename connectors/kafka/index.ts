@@ -7,3 +7,11 @@ export { kafkaSource, type KafkaSourceOptions } from './kafka-source.ts';
 export type { Compression } from './record-batch-builder.ts';
 export type { OffsetsByTopic, Otherwise, StartFrom, Until } from './start-offsets.ts';
 export type { KafkaCluster, KafkaTransport } from './transport.ts';
+export { type AvroOptions, avroMessages } from './avro-messages.ts';
+export { type ProtobufOptions, protobufMessages } from './protobuf-messages.ts';
+export {
+  type SchemaRegistry,
+  schemaRegistry,
+  type SchemaRegistryOptions,
+  type SchemaType,
+} from './schema-registry.ts';
