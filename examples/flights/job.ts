@@ -5,7 +5,8 @@
  * worst delay) and each day's least punctual large airport, and publishes both exactly once. Kill it whenever you like, with any signal; the
  * same command goes on where it was, and the output is that of an undisturbed run.
  *
- *   node examples/flights/job.ts [--dir out/flights] [--rate 500] [--parallelism 2]
+ *   node examples/flights/job.ts [--dir out/flights] [--rate 500] [--parallelism 2] [--backend hashmap|forst]
+ *                                [--checkpoints s3://bucket/flights]
  */
 import { parseArgs } from 'node:util';
 import { fileSink, fileSource, jsonLines } from '../../connectors/files/index.ts';
@@ -20,6 +21,10 @@ const { values: options } = parseArgs({
     /** Records per second and subtask: slow enough to watch, and to be killed. */
     rate: { type: 'string', default: '500' },
     parallelism: { type: 'string', default: '2' },
+    /** Where state lives: on the heap, or on the object store. */
+    backend: { type: 'string', default: 'hashmap' },
+    /** A folder or s3://bucket/prefix; default is a folder in `dir`. */
+    checkpoints: { type: 'string' },
   },
 });
 prepareInput(`${options.dir}/input`);
@@ -27,7 +32,8 @@ prepareInput(`${options.dir}/input`);
 const env = environment({
   'parallelism.default': Number(options.parallelism),
   'execution.checkpointing.interval': '500 ms',
-  'execution.checkpointing.dir': `${options.dir}/checkpoints`,
+  'execution.checkpointing.dir': options.checkpoints ?? `${options.dir}/checkpoints`,
+  'state.backend.type': options.backend,
 });
 
 const departures = env.fromSource(
