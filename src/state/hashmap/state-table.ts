@@ -19,12 +19,13 @@
  *  T4  Only the first cell of its table has a `sibling`.
  *
  * Cost: a lookup is one Map access a record, a step for each table that holds something for the key, and one comparison where there are
- * no namespaces. A JavaScript Map ends at 2^24 entries: beyond MAP_ENTRIES_MAX keys go into a further map. Guarded by `bench/runtime.ts`
- * and `bench/nexmark`.
+ * no namespaces. Numbers are looked up in tables of our own (`base/number-map.ts`). A JavaScript Map ends at 2^24 entries: beyond
+ * MAP_ENTRIES_MAX keys go into a further map. Guarded by `bench/runtime.ts` and `bench/nexmark`.
  */
 import type { KeyGroupRange } from '../../types/key-group.ts';
 import type { CellTable, StoredCell, TimerTable } from '../cells/cell-table.ts';
-import { KeyContext } from '../cells/key-context.ts';
+import { KeyContext, type KeySpace } from '../cells/key-context.ts';
+import { NumberMap } from '../../base/number-map.ts';
 
 const MAP_ENTRIES_MAX = 2 ** 23;
 
@@ -98,14 +99,41 @@ export class BucketLayout {
   }
 }
 
+interface KeyMap extends Pick<Map<unknown, Cell>, 'get' | 'has' | 'delete' | 'size'> {
+  set(keyId: unknown, cell: Cell): unknown;
+}
+
+/** Keys whose identities are numbers, or pairs that are small enough to be one. */
+const NUMBERS: ReadonlySet<string> = new Set([
+  'int8',
+  'int16',
+  'int32',
+  'int64',
+  'timestamp',
+  'float',
+  'double',
+]);
+
 /** The key and its cells, and the snapshot clock. */
 export class SnapshotContext extends KeyContext {
   /** Grows with every snapshot. */
   epoch = 0;
-  readonly #map = new Map<unknown, Cell>();
-  readonly #maps: Map<unknown, Cell>[] = [this.#map];
+  readonly #newMap: () => KeyMap;
+  readonly #map: KeyMap;
+  readonly #maps: KeyMap[];
   #first: Cell | undefined;
   #firstVersion = -1;
+
+  constructor(space: KeySpace) {
+    super(space);
+    const { keySchema } = space;
+    const numbers =
+      NUMBERS.has(keySchema.kind) ||
+      (keySchema.kind === 'tuple' && keySchema.elements.every(({ kind }) => NUMBERS.has(kind)));
+    this.#newMap = () => (numbers ? new NumberMap<Cell>() : new Map<unknown, Cell>());
+    this.#map = this.#newMap();
+    this.#maps = [this.#map];
+  }
 
   /** Captures a bucket for the snapshots that still miss it, before it changes (T1). */
   capture: (table: StateTable, bucket: Bucket) => void = () => {};
@@ -137,15 +165,15 @@ export class SnapshotContext extends KeyContext {
   }
 
   /** The map that has the key; while there is one and it has room, that one. */
-  #mapOf(keyId: unknown): Map<unknown, Cell> | undefined {
+  #mapOf(keyId: unknown): KeyMap | undefined {
     if (this.#maps.length === 1 && this.#map.size < MAP_ENTRIES_MAX) return this.#map;
     return this.#maps.find((map) => map.has(keyId));
   }
 
-  #roomyMap(): Map<unknown, Cell> {
+  #roomyMap(): KeyMap {
     const last = this.#maps.at(-1)!;
     if (last.size < MAP_ENTRIES_MAX) return last;
-    const map = new Map<unknown, Cell>();
+    const map = this.#newMap();
     this.#maps.push(map);
     return map;
   }
