@@ -4,14 +4,13 @@ import type { AnyWindowAssigner } from './assigner.ts';
 import { foldOf } from './pane-contents.ts';
 import { PaneWindowOperator } from './pane-window-operator.ts';
 import type { WindowShape } from './panes.ts';
-import { isEventTimeTrigger } from './trigger.ts';
+import { isEventTimeTrigger, isProcessingTimeTrigger } from './trigger.ts';
 import { SessionWindowOperator } from './session-window-operator.ts';
 import type { WindowContent } from './window-function.ts';
 import { checkWindow, WindowOperator, type WindowOperatorParams } from './window-operator.ts';
 
 /** Where panes model the windows: slides larger than the window leave gaps that they do not. */
-function shapeOf({ isEventTime, tumbling, sliding }: AnyWindowAssigner): WindowShape | undefined {
-  if (!isEventTime) return undefined;
+function shapeOf({ tumbling, sliding }: AnyWindowAssigner): WindowShape | undefined {
   if (tumbling !== undefined) return { ...tumbling, slideMs: tumbling.sizeMs };
   return sliding !== undefined && sliding.slideMs <= sliding.sizeMs ? sliding : undefined;
 }
@@ -30,7 +29,8 @@ function canMerge(content: WindowContent): boolean {
 export function createWindowOperator(params: WindowOperatorParams): OneInputOperator {
   checkWindow(params);
   const { assigner, trigger, evictor, content, lateTag } = params;
-  const plain = evictor === undefined && isEventTimeTrigger(trigger);
+  const isDefault = assigner.isEventTime ? isEventTimeTrigger : isProcessingTimeTrigger;
+  const plain = evictor === undefined && isDefault(trigger);
   if (plain && params.allowedLatenessMs === 0 && isEventSession(assigner))
     return new SessionWindowOperator({ ...params, gapOf: assigner.sessionGap });
   const shape = shapeOf(assigner);
@@ -38,11 +38,12 @@ export function createWindowOperator(params: WindowOperatorParams): OneInputOper
     shape !== undefined && plain && (shape.slideMs === shape.sizeMs || canMerge(content));
   if (!shared) return new WindowOperator(params);
   return new PaneWindowOperator({
+    time: assigner.isEventTime ? 'event' : 'processing',
     shape,
     content,
     window: params.window,
     keyOf: params.keyOf,
-    allowedLatenessMs: params.allowedLatenessMs,
+    allowedLatenessMs: assigner.isEventTime ? params.allowedLatenessMs : 0,
     ...(lateTag === undefined ? {} : { lateTag }),
   });
 }

@@ -69,6 +69,9 @@ const EVENT_TIME: AnyTrigger = {
 
 export const isEventTimeTrigger = (trigger: AnyTrigger): boolean => trigger === EVENT_TIME;
 
+export const isProcessingTimeTrigger = (trigger: AnyTrigger): boolean =>
+  trigger === PROCESSING_TIME;
+
 /** Fires when processing time passes the window's end. */
 export const ProcessingTimeTrigger = {
   create: (): AnyTrigger => PROCESSING_TIME,

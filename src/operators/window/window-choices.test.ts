@@ -26,6 +26,7 @@ import {
   ContinuousProcessingTimeTrigger,
   CountTrigger,
   DeltaTrigger,
+  EventTimeTrigger,
   NeverTrigger,
 } from './trigger.ts';
 import type { WindowContent } from './window-function.ts';
@@ -158,7 +159,13 @@ describe('panes are shared', () => {
     ['gaps between windows', params(SlidingEventTimeWindows.of(4, 10)), false],
     ['another trigger', params(tumbling, { trigger: NeverTrigger.create() }), false],
     ['an evictor', params(tumbling, { evictor: CountEvictor.of(1) }), false],
-    ['processing time', params(TumblingProcessingTimeWindows.of(10)), false],
+    ['tumbling by processing time', params(TumblingProcessingTimeWindows.of(10)), true],
+    ['sliding by processing time', params(SlidingProcessingTimeWindows.of(10, 5)), false],
+    [
+      'processing time with a trigger by event time',
+      params(TumblingProcessingTimeWindows.of(10), { trigger: EventTimeTrigger.create() }),
+      false,
+    ],
     ['stagger', params(TumblingEventTimeWindows.of(10, 0, 'random')), false],
     ['sessions', params(EventTimeSessionWindows.withGap(5)), false],
     ['global windows', params(GlobalWindows.create()), false],
