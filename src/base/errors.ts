@@ -79,10 +79,23 @@ export function toWireError(thrown: unknown, depth = 0): WireError {
     kind: known ? error.kind : 'internal',
     code: known ? error.code : 'USER_CODE_FAILED',
     message: error.message,
-    details: known ? error.details : { name: error.name },
+    details: known ? plainDetails(error.details) : { name: error.name },
     ...(error.stack === undefined ? {} : { stack: error.stack }),
     ...(cause === undefined ? {} : { cause }),
   };
+}
+
+/** Details are anything a thrower put there; what cannot travel goes as text, so that the failure itself always arrives. */
+function plainDetails(details: ErrorDetails): ErrorDetails {
+  return Object.fromEntries(
+    Object.entries(details).map(([name, value]) => {
+      try {
+        return [name, structuredClone(value)];
+      } catch {
+        return [name, String(value)];
+      }
+    }),
+  );
 }
 
 export function fromWireError(wire: WireError): MillraceError {

@@ -9,7 +9,7 @@ import {
   workerData,
 } from 'node:worker_threads';
 import { availableParallelism } from 'node:os';
-import { MillraceError } from './errors.ts';
+import { invalid, MillraceError } from './errors.ts';
 import type { MessageLink, Threads, WorkerHandle, WorkerHost } from './world.ts';
 
 interface WorkerSetup {
@@ -84,19 +84,31 @@ class ThreadHandle implements WorkerHandle {
   }
 }
 
-/** Threads that run `entry`, by default the module this process was started with. */
-export function realThreads(entry: string = process.argv[1]!): Threads {
+/**
+ * Threads that run `entry`, by default the module this process was started with.
+ * @throws `invalid` NO_ENTRY_MODULE when the process was started without one
+ */
+export function realThreads(entry: string | undefined = process.argv[1]): Threads {
   const handles = new Map<WorkerHandle, ThreadHandle>();
+  if (entry === undefined)
+    throw invalid(
+      'NO_ENTRY_MODULE',
+      'worker threads run the module that node was started with, and there is none; put the program into a file, or set parallelism.default to 1',
+    );
   return {
     start(name, data) {
       const handle = new ThreadHandle(name, entry, data);
       handles.set(handle, handle);
+      void handle.exited.then(() => handles.delete(handle));
       return handle;
     },
     connect(a, b) {
+      const [from, to] = [handles.get(a), handles.get(b)];
+      // One of them is gone: its successor will be connected.
+      if (from === undefined || to === undefined) return;
       const { port1, port2 } = new MessageChannel();
-      handles.get(a)!.introduce({ peer: b.name, port: port1 });
-      handles.get(b)!.introduce({ peer: a.name, port: port2 });
+      from.introduce({ peer: b.name, port: port1 });
+      to.introduce({ peer: a.name, port: port2 });
     },
   };
 }
