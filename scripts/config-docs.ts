@@ -1,6 +1,7 @@
 /** Writes docs/configuration.md from the options; `--check` only says whether it is current. */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { OPTIONS, type OptionSpec } from '../src/cluster/options.ts';
+import { type OptionSpec } from '../src/cluster/option-values.ts';
+import { OPTIONS } from '../src/cluster/options.ts';
 
 const PAGE = `${import.meta.dirname}/../docs/configuration.md`;
 

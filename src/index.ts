@@ -121,6 +121,7 @@ export {
 export type { WatermarkAlignment, WatermarkGenerator } from './connector/watermark-strategy.ts';
 
 // Types, values, errors
+export { parseConfiguration } from './cluster/config-file.ts';
 export type { Duration } from './base/duration.ts';
 export {
   type ErrorDetails,

@@ -1,18 +1,21 @@
 /**
  * Runs jobs in this process: the composition root of `node job.ts`.
  *
- * One slot: job master and tasks share the main thread, so that a debugger sees plain code. More slots: as many worker threads as the
- * machine has processors, at most one per slot. Each runs the user's module again; where the main thread starts the job, a worker
- * becomes a task manager, and its `execute` never settles.
+ * One slot: job master and tasks share the main thread, so that a debugger sees plain code. More slots: worker threads, by default as many as
+ * the machine has processors, at most one per slot. Each runs the user's module again; where the main thread starts the job, a worker
+ * becomes a task manager, and its `execute` never settles. Jobs of one program are matched by their order.
+ *
+ * SIGINT and SIGTERM cancel the job: its tasks close, its checkpoints stay for the next run, and then the signal takes its usual effect. A
+ * second one takes it at once.
  */
 import type { Executor, JobResult } from '../api/executor.ts';
 import { currentWorker, processorCount, realThreads } from '../base/real-threads.ts';
-import { realEnvironment, realWorld } from '../base/real-world.ts';
+import { keepAlive, realEnvironment, realWorld } from '../base/real-world.ts';
 import type { WorkerHost, World } from '../base/world.ts';
 import type { JobMaster } from '../cluster/job-master/job-master.ts';
 import { memoryLink } from '../cluster/memory-link.ts';
 import { settle } from '../cluster/options.ts';
-import { runJob, type WorkerPool } from '../cluster/run-job.ts';
+import { type JobSetup, runJob, type WorkerPool } from '../cluster/run-job.ts';
 import { openThreadPool, serveAsWorker } from '../cluster/thread-pool.ts';
 import { TaskManager } from '../cluster/task-manager/task-manager.ts';
 import type { JobGraph } from '../graph/job-graph.ts';
@@ -57,32 +60,19 @@ function storeOf(world: World, program: Program): ObjectStore {
 async function runHere(world: World, program: Program, ordinal: number): Promise<JobResult> {
   const store = storeOf(world, program);
   const startedMs = world.clock.monotonicMs();
-  let master: JobMaster | undefined;
-  const onInterrupt = (): void => {
-    if (master === undefined) process.exit(130);
-    world.logger.log('warn', 'canceling the job; interrupt again to exit at once');
-    master.cancel();
-    master = undefined;
-  };
-  process.on('SIGINT', onInterrupt);
+  const signals = new Signals(world);
+  const letGo = keepAlive();
   try {
     const end = await runJob({
       world,
       program,
       store,
-      openPool: ({ graph, slots, jobId }) =>
-        slots === 1
-          ? localPool({ world, program, graph, jobId, store })
-          : openThreadPool({
-              world,
-              threads: realThreads(),
-              graph,
-              slots,
-              workersMax: processorCount(),
-              data: { ordinal } satisfies WorkerData,
-            }),
+      openPool: (job) =>
+        job.slots === 1
+          ? localPool({ world, program, store, ...job })
+          : workerPool(world, ordinal, job),
       onMaster: (started) => {
-        master = started;
+        signals.master = started;
       },
     });
     return {
@@ -93,9 +83,58 @@ async function runHere(world: World, program: Program, ordinal: number): Promise
       metrics: end.state === 'finished' ? end.metrics : {},
     };
   } finally {
-    process.off('SIGINT', onInterrupt);
+    letGo();
     await store.close();
+    signals.close();
   }
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
+/** Turns the first signal into a cancellation, and lets it take effect when the job is over. */
+class Signals {
+  readonly #world: World;
+  readonly #listener = (signal: NodeJS.Signals): void => this.#onSignal(signal);
+  #received: NodeJS.Signals | undefined;
+  master: JobMaster | undefined;
+
+  constructor(world: World) {
+    this.#world = world;
+    for (const signal of SIGNALS) process.on(signal, this.#listener);
+  }
+
+  #onSignal(signal: NodeJS.Signals): void {
+    const isFirst = this.#received === undefined;
+    this.#received = signal;
+    if (!isFirst || this.master === undefined) {
+      this.close();
+      return;
+    }
+    this.#world.logger.log('warn', `${signal}: canceling the job; once more to exit at once`);
+    this.master.cancel();
+  }
+
+  /** With nobody else listening, raising the signal again ends the process as it would have without us. */
+  close(): void {
+    for (const signal of SIGNALS) process.off(signal, this.#listener);
+    const signal = this.#received;
+    this.#received = undefined;
+    if (signal !== undefined) process.kill(process.pid, signal);
+  }
+}
+
+type Job = Parameters<JobSetup['openPool']>[0];
+
+function workerPool(world: World, ordinal: number, { graph, slots, options }: Job) {
+  return openThreadPool({
+    world,
+    threads: realThreads(),
+    graph,
+    slots,
+    workersMax: processorCount(),
+    slotsPerWorker: options.slotsPerWorker,
+    data: { ordinal } satisfies WorkerData,
+  });
 }
 
 /** A task manager on this thread. */

@@ -1,20 +1,13 @@
 /**
  * Job options by Flink's keys: what there is, defaults, units, checks. Every fault of a configuration is reported at once.
+ *
+ * `settle` makes a complete configuration of what was given; `jobOptions` (job-options.ts) reads it with types.
  */
-import { durationMs } from '../base/duration.ts';
 import { invalid } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
 import { MAX_PARALLELISM_DEFAULT, MAX_PARALLELISM_LIMIT } from '../types/key-group.ts';
-
-export interface OptionSpec {
-  readonly type: 'duration' | 'integer' | 'boolean' | 'string' | 'enum' | 'number';
-  /** Null: not set. */
-  readonly default: JsonValue;
-  readonly min?: number;
-  readonly max?: number;
-  readonly values?: readonly string[];
-  readonly about: string;
-}
+import { nearestKey } from './nearest-key.ts';
+import { type OptionSpec, parseValue } from './option-values.ts';
 
 export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
   'parallelism.default': {
@@ -78,6 +71,20 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     min: 0,
     about: 'Failed checkpoints in a row before the job fails.',
   },
+  'execution.checkpointing.max-concurrent-checkpoints': {
+    type: 'integer',
+    default: 1,
+    min: 1,
+    max: 1,
+    about: 'Checkpoints under way at a time.',
+  },
+  'execution.checkpointing.externalized-checkpoint-retention': {
+    type: 'enum',
+    default: 'retain-on-cancellation',
+    values: ['retain-on-cancellation', 'delete-on-cancellation', 'no-externalized-checkpoints'],
+    about:
+      'Which jobs go on from their checkpoints when they are started again: all of them; not canceled ones; neither canceled nor failed ones. What does not go on is deleted.',
+  },
   'execution.checkpointing.num-retained': {
     type: 'integer',
     default: 1,
@@ -91,17 +98,24 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
       'Where checkpoints are kept, a folder or s3://bucket/prefix; the job goes on from there when it is started again.',
   },
   'execution.checkpointing.data-inline-threshold': {
-    type: 'integer',
+    type: 'memory',
     default: 20_480,
     min: 0,
     max: 1_048_576,
-    about: 'Snapshots up to this many bytes are kept in the checkpoint record itself.',
+    about: 'Snapshots up to this size are kept in the checkpoint record itself.',
   },
   'execution.state-recovery.ignore-unclaimed-state': {
     type: 'boolean',
     default: false,
     about:
       'Drops state of operators that are not in the program any more, instead of refusing to start.',
+  },
+  'execution.state-recovery.finished-job': {
+    type: 'enum',
+    default: 'skip',
+    values: ['skip', 'start-over'],
+    about:
+      'What a start does when an earlier run of the job came to its end: nothing, or everything anew without its state.',
   },
   'state.backend.type': {
     type: 'enum',
@@ -111,11 +125,11 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
       'Where keyed state lives: hashmap on the heap; forst on the object store, with memory and local disk as caches.',
   },
   'taskmanager.memory.managed.size': {
-    type: 'integer',
+    type: 'memory',
     default: 268_435_456,
     min: 1_048_576,
     about:
-      'Bytes that the forst backend of one worker may use: half for live values, the rest for blocks, memtables, indexes and filters.',
+      'Memory that the forst backend of one worker may use: half for live values, the rest for blocks, memtables, indexes and filters.',
   },
   's3.endpoint': {
     type: 'string',
@@ -152,6 +166,27 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     type: 'string',
     default: null,
     about: 'PEM text of a certificate authority to trust besides the usual ones.',
+  },
+  'taskmanager.numberOfTaskSlots': {
+    type: 'integer',
+    default: null,
+    min: 1,
+    max: MAX_PARALLELISM_LIMIT,
+    about:
+      'Slots a worker thread. Not set: as many workers as there are processors, or slots if these are fewer.',
+  },
+  'task.cancellation.timeout': {
+    type: 'duration',
+    default: 180_000,
+    min: 0,
+    about:
+      'A worker whose task does not end within this time after it was told to is stopped and started anew. 0: never.',
+  },
+  'jobmanager.execution.failover-strategy': {
+    type: 'enum',
+    default: 'region',
+    values: ['region', 'full'],
+    about: 'What restarts when a task fails: the tasks that exchange records with it, or all.',
   },
   'restart-strategy.type': {
     type: 'enum',
@@ -243,21 +278,16 @@ export function settle(given: Settings): Settings {
   for (const [key, value] of Object.entries(given)) {
     const spec = Object.hasOwn(OPTIONS, key) ? OPTIONS[key] : undefined;
     if (spec === undefined) {
-      faults.push(`${key}: unknown option${suggestion(key)}`);
+      const meant = nearestKey(key, Object.keys(OPTIONS));
+      const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
+      faults.push(`${shortened(key)}: unknown option${hint}`);
       continue;
     }
-    const parsed = parse(spec, value);
+    const parsed = parseValue(spec, value);
     if ('fault' in parsed) faults.push(`${key}: ${parsed.fault}`);
     else settled[key] = parsed.value;
   }
-  if (
-    settled['execution.checkpointing.interval'] !== null &&
-    settled['execution.checkpointing.dir'] === null
-  ) {
-    faults.push(
-      'execution.checkpointing.dir: not set, but execution.checkpointing.interval is; name a folder for the checkpoints',
-    );
-  }
+  faults.push(...contradictions(settled));
   if (faults.length > 0) {
     throw invalid(
       'CONFIG_INVALID',
@@ -268,86 +298,28 @@ export function settle(given: Settings): Settings {
   return settled;
 }
 
-type Parsed = { readonly value: JsonValue } | { readonly fault: string };
+const KEY_SHOWN_MAX = 100;
 
-function parse(spec: OptionSpec, value: JsonValue): Parsed {
-  const got = JSON.stringify(value);
-  if (value === null) return { value: spec.default };
-  switch (spec.type) {
-    case 'boolean':
-      return typeof value === 'boolean'
-        ? { value }
-        : { fault: `expected true or false, got ${got}` };
-    case 'string':
-      return typeof value === 'string' && value !== ''
-        ? { value }
-        : { fault: `expected text, got ${got}` };
-    case 'enum':
-      return typeof value === 'string' &&
-        spec.values!.includes(value.toLowerCase().replaceAll('_', '-'))
-        ? { value: value.toLowerCase().replaceAll('_', '-') }
-        : { fault: `expected ${spec.values!.join(', ')}, got ${got}` };
-    case 'duration':
-      return inRange(spec, duration(value), got, "milliseconds or text such as '10 s'");
-    case 'integer':
-      return inRange(
-        spec,
-        Number.isInteger(value) ? (value as number) : undefined,
-        got,
-        'an integer',
-      ); // isInteger is true for numbers only
-    case 'number':
-      return inRange(
-        spec,
-        typeof value === 'number' && Number.isFinite(value) ? value : undefined,
-        got,
-        'a number',
-      );
-  }
-}
+const shortened = (key: string): string =>
+  key.length <= KEY_SHOWN_MAX ? key : `${key.slice(0, KEY_SHOWN_MAX)}...`;
 
-function duration(value: JsonValue): number | undefined {
-  if (typeof value !== 'number' && typeof value !== 'string') return undefined;
-  try {
-    return durationMs(value);
-  } catch {
-    return undefined;
-  }
-}
+const FOREIGN_SCHEME = /^(?!file:\/\/\/|s3:\/\/)[a-z][a-z0-9+.-]*:\/\//i;
 
-function inRange(
-  { min, max }: OptionSpec,
-  value: number | undefined,
-  got: string,
-  expected: string,
-): Parsed {
-  if (value === undefined) return { fault: `expected ${expected}, got ${got}` };
-  if (min !== undefined && value < min) return { fault: `${got} is below ${min}` };
-  if (max !== undefined && value > max) return { fault: `${got} is above ${max}` };
-  return { value };
-}
-
-function suggestion(key: string): string {
-  let best: string | undefined;
-  let least = Math.max(3, key.length / 4);
-  for (const known of Object.keys(OPTIONS)) {
-    const distance = editDistance(key, known);
-    if (distance < least) [best, least] = [known, distance];
-  }
-  return best === undefined ? '' : `; did you mean ${best}?`;
-}
-
-/** Levenshtein, one row at a time. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next.push(
-        Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)),
-      );
-    }
-    row = next;
-  }
-  return row[b.length]!;
+/** What is wrong with options taken together. */
+function contradictions(settled: Settings): readonly string[] {
+  const faults: string[] = [];
+  const number = (key: string): number => Number(settled[key]);
+  const dir = settled['execution.checkpointing.dir'];
+  if (settled['execution.checkpointing.interval'] !== null && dir === null)
+    faults.push(
+      'execution.checkpointing.dir: not set, but execution.checkpointing.interval is; name a folder for the checkpoints',
+    );
+  if (typeof dir === 'string' && FOREIGN_SCHEME.test(dir))
+    faults.push(
+      `execution.checkpointing.dir: nothing can be kept in ${JSON.stringify(dir)}; write a path, file:/// and a path, or s3://bucket/prefix`,
+    );
+  const backoff = 'restart-strategy.exponential-delay';
+  if (number(`${backoff}.initial-backoff`) > number(`${backoff}.max-backoff`))
+    faults.push(`${backoff}.initial-backoff: above ${backoff}.max-backoff`);
+  return faults;
 }

@@ -2,7 +2,7 @@
  * A job from its program to its end, over whatever workers the caller provides: opens the checkpoint store (taking the job over), finds
  * what there is to restore, and runs a job master.
  */
-import { invalid } from '../base/errors.ts';
+import { asError, invalid, isMillraceError } from '../base/errors.ts';
 import type { World } from '../base/world.ts';
 import { buildJobGraph } from '../graph/build-job-graph.ts';
 import type { JobGraph } from '../graph/job-graph.ts';
@@ -10,6 +10,7 @@ import { fingerprintOf } from '../graph/operator-id.ts';
 import type { Program } from '../graph/program.ts';
 import { CheckpointStore } from '../state/checkpoint-storage.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { type CheckpointOptions, type JobOptions, jobOptions } from './job-options.ts';
 import { JobMaster, type JobOutcome, type WorkerRef } from './job-master/job-master.ts';
 import { slotsNeeded } from './job-master/schedule.ts';
 
@@ -29,6 +30,7 @@ export interface JobSetup {
   openPool(job: {
     readonly jobId: string;
     readonly graph: JobGraph;
+    readonly options: JobOptions;
     readonly slots: number;
   }): Promise<WorkerPool>;
   /** Told the master as soon as there is one, to cancel the job. */
@@ -57,35 +59,57 @@ export async function runJob({
   onMaster,
 }: JobSetup): Promise<JobEnd> {
   const graph = buildJobGraph(program.graph);
-  const jobId = jobIdOf(program.graph.name);
-  const settings = program.config;
-  const checkpoints = await CheckpointStore.open(
-    store,
-    jobId,
-    Number(settings['execution.checkpointing.num-retained']),
-  );
-  if (checkpoints.head.status === 'finished') return { jobId, state: 'already-finished' };
+  const { name } = program.graph;
+  const jobId = jobIdOf(name);
+  const options = jobOptions(program.config);
+  const checkpoints = await CheckpointStore.open(store, jobId, options.checkpoints.retainedMax);
+  if (checkpoints.head.status === 'finished') {
+    if (options.finishedJob === 'skip') {
+      world.logger.log(
+        'warn',
+        `job "${name}" has finished in an earlier run: nothing is done. To run it anew, give it another name or set execution.state-recovery.finished-job to start-over`,
+      );
+      return { jobId, state: 'already-finished' };
+    }
+    await checkpoints.reset();
+  }
   const latest = await checkpoints.latest();
-  const pool = await openPool({ jobId, graph, slots: slotsNeeded(graph) });
+  const pool = await openPool({ jobId, graph, options, slots: slotsNeeded(graph) });
   try {
-    const master = new JobMaster(
-      {
-        world,
-        jobId,
-        program,
-        graph,
-        settings,
-        store: checkpoints,
-        objects: store,
-        workers: pool.workers,
-      },
+    const master = new JobMaster({
+      world,
+      jobId,
+      program,
+      graph,
+      options,
+      store: checkpoints,
+      objects: store,
+      workers: pool.workers,
       latest,
-    );
+    });
     pool.attach(master);
     onMaster?.(master);
     const outcome = await master.run();
     return { ...outcome, jobId, state: 'finished' };
+  } catch (error) {
+    if (endsForGood(asError(error), options.checkpoints.retention)) await checkpoints.reset();
+    throw error;
   } finally {
     await pool.close();
+  }
+}
+
+/** Whether a job that ends with this error is not to go on when it is started again. */
+function endsForGood(error: Error, retention: CheckpointOptions['retention']): boolean {
+  const isCanceled = isMillraceError(error) && error.code === 'JOB_CANCELED';
+  // Somebody else has the job: its checkpoints are theirs.
+  const isFenced = isMillraceError(error) && error.kind === 'fenced';
+  switch (retention) {
+    case 'retain-on-cancellation':
+      return false;
+    case 'delete-on-cancellation':
+      return isCanceled;
+    case 'no-externalized-checkpoints':
+      return !isFenced;
   }
 }

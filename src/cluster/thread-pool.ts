@@ -4,7 +4,8 @@
  * Invariants
  *  W1  The job master hears that a worker was lost only when its successor has registered: what it deploys then arrives.
  *  W2  Messages of a worker's earlier life are not handed on after its successor was started.
- *  W3  A worker that cannot be started is tried again with a pause, up to `START_ATTEMPTS_MAX` times in a row; then the job fails.
+ *  W3  A worker that cannot be started is tried again with a pause, up to `START_ATTEMPTS_MAX` times in a row; then the job fails. So is
+ *      one that does not register in time.
  */
 import { internal, MillraceError } from '../base/errors.ts';
 import type { MessageLink, Threads, WorkerHandle, WorkerHost, World } from '../base/world.ts';
@@ -23,12 +24,31 @@ export interface ThreadPoolParams {
   readonly graph: JobGraph;
   readonly slots: number;
   readonly workersMax: number;
+  /** Undefined: slots are dealt out evenly to as many workers as allowed. */
+  readonly slotsPerWorker?: number | undefined;
   /** Handed to each worker; structured-cloneable. */
   readonly data: unknown;
 }
 
 const START_ATTEMPTS_MAX = 5;
 const START_PAUSE_MS = 200;
+/** From the start of a worker to its registration: as long as Flink gives a worker. */
+const REGISTRATION_MS_MAX = 300_000;
+
+/** Slots of each worker. */
+export function dealSlots({
+  slots,
+  workersMax,
+  slotsPerWorker,
+}: Pick<ThreadPoolParams, 'slots' | 'workersMax' | 'slotsPerWorker'>): readonly number[] {
+  if (slotsPerWorker !== undefined)
+    return Array.from({ length: Math.ceil(slots / slotsPerWorker) }, () => slotsPerWorker);
+  const count = Math.min(slots, workersMax);
+  return Array.from(
+    { length: count },
+    (_, i) => Math.floor(((i + 1) * slots) / count) - Math.floor((i * slots) / count),
+  );
+}
 
 class ThreadPool implements WorkerPool {
   readonly workers: readonly WorkerRef[];
@@ -39,11 +59,11 @@ class ThreadPool implements WorkerPool {
 
   constructor(params: ThreadPoolParams) {
     this.#params = params;
-    const count = Math.min(params.slots, params.workersMax);
-    this.workers = Array.from({ length: count }, (_, i) => ({
+    this.workers = dealSlots(params).map((slots, i) => ({
       name: `worker-${i}`,
-      slots: Math.floor(((i + 1) * params.slots) / count) - Math.floor((i * params.slots) / count),
+      slots,
       send: (message) => this.#handles.get(`worker-${i}`)?.control.post(message),
+      abandon: () => void this.#handles.get(`worker-${i}`)?.terminate(),
     }));
   }
 
@@ -66,10 +86,12 @@ class ThreadPool implements WorkerPool {
 
   /** Settles when the worker has registered. */
   #start(name: string): Promise<void> {
-    const handle = this.#params.threads.start(name, this.#params.data);
+    const { world, threads, data, graph } = this.#params;
+    const handle = threads.start(name, data);
     this.#handles.set(name, handle);
     return new Promise((resolve, reject) => {
       let registered = false;
+      const impatience = world.timers.after(REGISTRATION_MS_MAX, () => void handle.terminate());
       handle.control.onMessage((received) => {
         const message = received as ToJobMaster; // a worker's TaskManager sends nothing else
         if (this.#handles.get(name) !== handle) return; // W2
@@ -77,8 +99,9 @@ class ThreadPool implements WorkerPool {
           this.#master?.onMessage(message);
           return;
         }
+        impatience.cancel();
         try {
-          checkFingerprint(name, message.fingerprint, this.#params.graph.fingerprint);
+          checkFingerprint(name, message.fingerprint, graph.fingerprint);
           registered = true;
           resolve();
         } catch (error) {
@@ -86,10 +109,11 @@ class ThreadPool implements WorkerPool {
         }
       });
       void handle.exited.then((error) => {
+        impatience.cancel();
         const lost = new MillraceError(
           'unavailable',
           'WORKER_LOST',
-          `worker ${name} ended: ${error?.message ?? 'it exited'}`,
+          `worker ${name} ended: ${error?.message ?? 'it exited before it came to execute() of this job'}`,
           { cause: error },
         );
         if (!registered) reject(lost);

@@ -143,6 +143,11 @@ export function finished(head: JobHead): JobHead {
   return { ...head, status: 'finished' };
 }
 
+/** Without checkpoints, as before the first run; the generation stays. */
+export function emptied(head: JobHead): JobHead {
+  return { ...head, status: 'running', checkpoints: [] };
+}
+
 export function encodeHead(head: JobHead): Uint8Array {
   const body = JSON.stringify(head);
   return Buffer.from(JSON.stringify({ crc32: crc32(body), body }));

@@ -20,6 +20,7 @@ import {
   type CheckpointRecord,
   decodeHead,
   decodeRecord,
+  emptied,
   encodeHead,
   encodeRecord,
   finished,
@@ -200,6 +201,16 @@ export class CheckpointStore {
   /** The job is over: a later start finds it finished. */
   async finish(): Promise<void> {
     await this.#swap((head) => (head.status === 'finished' ? head : finished(head)));
+  }
+
+  /** Drops all checkpoints, and that the job is finished if it is: a later start begins anew. */
+  async reset(): Promise<void> {
+    const before = this.#head.checkpoints;
+    await this.#swap((head) =>
+      head.status === 'running' && head.checkpoints.length === 0 ? head : emptied(head),
+    );
+    this.#subsumed = [...this.#subsumed, ...before];
+    await this.#discard().catch(() => {});
   }
 
   /** Changes the head by compare-and-set; `change` returns its argument when there is nothing left to do. */

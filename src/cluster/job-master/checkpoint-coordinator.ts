@@ -1,24 +1,26 @@
 /** Drives checkpoints: timers, messages and storage around the decisions of `checkpoint-progress.ts`. */
-import { internal, isMillraceError, MillraceError } from '../../base/errors.ts';
+import { isMillraceError, MillraceError } from '../../base/errors.ts';
 import type { Timer, World } from '../../base/world.ts';
-import type { CheckpointMode, CheckpointBarrier } from '../../runtime/stream-element.ts';
+import type { CheckpointBarrier } from '../../runtime/stream-element.ts';
 import type { CheckpointRecord } from '../../state/checkpoint-record.ts';
 import type { CheckpointStore } from '../../state/checkpoint-storage.ts';
 import type { SubtaskSnapshot } from '../../state/snapshot.ts';
-import type { Settings } from '../options.ts';
+import type { CheckpointOptions } from '../job-options.ts';
 import {
   type CheckpointAction,
   type CheckpointEvent,
   type CheckpointProgress,
   decideCheckpoint,
+  isBusy,
   noProgress,
   type PendingCheckpoint,
+  type TriggerFacts,
 } from './checkpoint-progress.ts';
 
 export interface CoordinatorHooks {
   /** Attempts that must acknowledge, all running; empty while the job is not running as a whole. */
   participants(): readonly string[];
-  /** Sends the barrier to the sources, after capturing what the enumerators know. */
+  /** Sends the barrier to the sources, after capturing what the enumerators know. Throwing declines the checkpoint. */
   inject(barrier: CheckpointBarrier): void;
   /** The record of a checkpoint that everybody has acknowledged. */
   record(checkpoint: PendingCheckpoint): CheckpointRecord;
@@ -30,162 +32,149 @@ export interface CoordinatorHooks {
   discard(snapshots: readonly SubtaskSnapshot[]): void;
 }
 
+export interface CoordinatorParams {
+  readonly world: World;
+  readonly store: Pick<CheckpointStore, 'add'>;
+  readonly options: CheckpointOptions;
+  readonly hooks: CoordinatorHooks;
+  /** Ids go on from here. */
+  readonly lastId: number;
+}
+
 export class CheckpointCoordinator {
-  readonly #world: World;
-  readonly #store: CheckpointStore;
-  readonly #settings: Settings;
-  readonly #hooks: CoordinatorHooks;
+  readonly #params: CoordinatorParams;
   #progress: CheckpointProgress;
   #periodic: Timer | undefined;
   #timeout: Timer | undefined;
   #stopped = false;
+  #waiting: (() => void)[] = [];
   completed = 0;
-  failed = 0;
 
-  constructor(params: {
-    world: World;
-    store: CheckpointStore;
-    settings: Settings;
-    hooks: CoordinatorHooks;
-    lastId: number;
-  }) {
-    this.#world = params.world;
-    this.#store = params.store;
-    this.#settings = params.settings;
-    this.#hooks = params.hooks;
+  constructor(params: CoordinatorParams) {
+    this.#params = params;
     this.#progress = noProgress(params.lastId);
   }
 
   /** Begins periodic checkpoints, if an interval is set. */
   start(): void {
-    const interval = this.#settings['execution.checkpointing.interval'];
-    if (interval !== null) this.#schedule(Number(interval));
+    this.onEvent({ type: 'start' });
   }
 
   /** A checkpoint now, if none is under way. */
   trigger(): void {
-    if (!this.#stopped) this.#trigger(false);
+    this.onEvent({ type: 'trigger', final: false, ...this.#facts() });
   }
 
   /** The last checkpoint of a bounded job, when all tasks have ended. */
   triggerFinal(): void {
-    this.#trigger(true);
-  }
-
-  #trigger(final: boolean): void {
-    this.#onEvent({
-      type: 'trigger',
-      nowMs: this.#world.clock.wallMs(),
-      attemptIds: this.#hooks.participants(),
-      final,
-    });
-  }
-
-  onEvent(event: CheckpointEvent): void {
-    if (!this.#stopped) this.#onEvent(event);
+    this.onEvent({ type: 'trigger', final: true, ...this.#facts() });
   }
 
   get isBusy(): boolean {
-    return this.#progress.pending !== undefined || this.#progress.completing !== undefined;
+    return isBusy(this.#progress);
   }
 
+  /** Runs `then` when no checkpoint is under way: at once, or when the one that is has ended. */
+  whenIdle(then: () => void): void {
+    if (this.isBusy) this.#waiting.push(then);
+    else then();
+  }
+
+  onEvent(event: CheckpointEvent): void {
+    if (this.#stopped) return;
+    const { world, options } = this.#params;
+    const context = { options, nowMs: world.clock.monotonicMs() };
+    const { progress, actions } = decideCheckpoint(this.#progress, event, context);
+    this.#progress = progress;
+    for (const action of actions) this.#act(action);
+    if (!this.isBusy) for (const then of this.#waiting.splice(0)) then();
+  }
+
+  /** Nothing happens any more. A record that is on its way to the store may still arrive there. */
   stop(): void {
     this.#stopped = true;
+    this.#waiting = [];
     this.#periodic?.cancel();
     this.#timeout?.cancel();
   }
 
-  #schedule(delayMs: number): void {
-    this.#periodic?.cancel();
-    this.#periodic = this.#world.timers.after(delayMs, () => {
-      if (this.#stopped) return;
-      this.#trigger(false);
-      this.#schedule(Number(this.#settings['execution.checkpointing.interval']));
-    });
-  }
-
-  #onEvent(event: CheckpointEvent): void {
-    const tolerated = Number(
-      this.#settings['execution.checkpointing.tolerable-failed-checkpoints'],
-    );
-    const { progress, actions } = decideCheckpoint(this.#progress, event, tolerated);
-    this.#progress = progress;
-    for (const action of actions) this.#act(action);
+  #facts(): TriggerFacts {
+    const { world, hooks } = this.#params;
+    return { wallMs: world.clock.wallMs(), attemptIds: hooks.participants() };
   }
 
   #act(action: CheckpointAction): void {
+    const { hooks, world } = this.#params;
     switch (action.type) {
       case 'inject':
         this.#inject(action.checkpoint);
         return;
       case 'store':
         this.#timeout?.cancel();
-        this.#storeRecord(action.checkpoint);
+        this.#store(action.checkpoint);
+        return;
+      case 'schedule':
+        this.#periodic?.cancel();
+        this.#periodic = world.timers.after(action.delayMs, () =>
+          this.onEvent({ type: 'due', ...this.#facts() }),
+        );
         return;
       case 'notify-complete':
         this.completed++;
-        this.#pause();
-        this.#hooks.notifyComplete(action.checkpointId, action.final);
+        hooks.notifyComplete(action.checkpointId, action.final);
         return;
       case 'notify-aborted':
-        this.failed++;
         this.#timeout?.cancel();
-        this.#pause();
-        this.#hooks.notifyAborted(action.checkpointId);
-        this.#hooks.discard(action.acknowledged);
+        hooks.notifyAborted(action.checkpointId);
+        return;
+      case 'discard':
+        hooks.discard(action.snapshots);
         return;
       case 'fail-job':
-        this.#hooks.failJob(
-          isMillraceError(action.reason) && action.reason.kind === 'fenced'
-            ? action.reason
-            : new MillraceError(
-                'unavailable',
-                'CHECKPOINTS_FAILED',
-                `more checkpoints failed in a row than execution.checkpointing.tolerable-failed-checkpoints (${tolerance(this.#settings)}) allows; the last because ${reasonText(action.reason)}`,
-                { cause: action.reason },
-              ),
-        );
+        hooks.failJob(this.#tooManyFailed(action.reason));
     }
   }
 
   #inject(checkpoint: PendingCheckpoint): void {
     const { checkpointId, triggeredAtMs } = checkpoint;
-    const mode = String(this.#settings['execution.checkpointing.mode']) as CheckpointMode; // an enum option with these values
-    this.#timeout = this.#world.timers.after(
-      Number(this.#settings['execution.checkpointing.timeout']),
-      () => {
-        this.onEvent({ type: 'timeout', checkpointId });
-      },
+    const { world, hooks, options } = this.#params;
+    this.#timeout = world.timers.after(options.timeoutMs, () =>
+      this.onEvent({ type: 'timeout', checkpointId }),
     );
-    this.#hooks.inject({ kind: 'barrier', checkpointId, triggeredAtMs, mode });
+    try {
+      hooks.inject({ kind: 'barrier', checkpointId, triggeredAtMs, mode: options.mode });
+    } catch (reason) {
+      this.onEvent({ type: 'decline', checkpointId, reason });
+    }
   }
 
-  #storeRecord(checkpoint: PendingCheckpoint): void {
+  #store(checkpoint: PendingCheckpoint): void {
     const { checkpointId } = checkpoint;
-    this.#store.add(this.#hooks.record(checkpoint)).then(
+    const { store, hooks } = this.#params;
+    store.add(hooks.record(checkpoint)).then(
       () => this.onEvent({ type: 'stored', checkpointId }),
       (reason: unknown) => {
         // Fenced: somebody else coordinates this job. That is no failed checkpoint, it is the end.
-        if (isMillraceError(reason) && reason.kind === 'fenced') this.#hooks.failJob(reason);
-        else this.onEvent({ type: 'store-failed', checkpointId, reason });
+        if (!isFenced(reason)) this.onEvent({ type: 'store-failed', checkpointId, reason });
+        else if (!this.#stopped) hooks.failJob(reason);
       },
     );
   }
 
-  /** Keeps the minimum pause after a checkpoint has ended. */
-  #pause(): void {
-    const pause = Number(this.#settings['execution.checkpointing.min-pause']);
-    const interval = this.#settings['execution.checkpointing.interval'];
-    if (pause > 0 && interval !== null && !this.#stopped)
-      this.#schedule(Math.max(pause, Number(interval)));
+  #tooManyFailed(reason: unknown): MillraceError {
+    if (isFenced(reason)) return reason;
+    const { failuresTolerated } = this.#params.options;
+    return new MillraceError(
+      'unavailable',
+      'CHECKPOINTS_FAILED',
+      `more checkpoints failed in a row than execution.checkpointing.tolerable-failed-checkpoints (${failuresTolerated}) allows; the last because ${reasonText(reason)}`,
+      { cause: reason },
+    );
   }
 }
 
-const tolerance = (settings: Settings): number =>
-  Number(settings['execution.checkpointing.tolerable-failed-checkpoints']);
+const isFenced = (reason: unknown): reason is MillraceError =>
+  isMillraceError(reason) && reason.kind === 'fenced';
 
 const reasonText = (reason: unknown): string =>
-  typeof reason === 'string'
-    ? reason
-    : ((reason as { message?: string } | undefined)?.message ??
-      internal('UNKNOWN', 'of an unknown failure').message);
+  typeof reason === 'string' ? reason : ((reason as Partial<Error>).message ?? String(reason)); // errors, or what user code threw

@@ -1,17 +1,22 @@
 /**
- * The checkpoint coordinator's decisions: a pure state machine. `decide(progress, event)` returns the next state and what is to be done; the
+ * The checkpoint coordinator's decisions: a pure state machine. `decideCheckpoint` returns the next state and what is to be done; the
  * driver (`checkpoint-coordinator.ts`) does it.
  *
+ * Periodic checkpoints: one is due an interval after the one before was triggered. One that comes due while another is under way is
+ * taken when that has ended and the minimum pause is over.
+ *
  * Invariants
- *  P1  At most one checkpoint is pending. Acknowledgements for any other are late and change nothing.
+ *  P1  At most one checkpoint is pending. Acknowledgements for any other are late and change nothing but that their bytes are discarded.
  *  P2  A checkpoint is completed once every expected attempt has acknowledged it, never before and never twice.
  *  P3  Failed checkpoints in a row are counted; one more than tolerated fails the job. A completed one resets the count.
  *  P4  A checkpoint whose record could not be stored may exist all the same: its bytes are left alone.
  */
 import type { SubtaskSnapshot } from '../../state/snapshot.ts';
+import type { CheckpointOptions } from '../job-options.ts';
 
 export interface PendingCheckpoint {
   readonly checkpointId: number;
+  /** Wall clock. */
   readonly triggeredAtMs: number;
   /** Final: taken when all input has ended. */
   readonly final: boolean;
@@ -25,15 +30,27 @@ export interface CheckpointProgress {
   /** All acknowledged, its record being written. */
   readonly completing: PendingCheckpoint | undefined;
   readonly failedInARow: number;
+  /** A periodic checkpoint came due while another was under way. */
+  readonly isOverdue: boolean;
+  /** When the last one ended, well or not; monotonic. */
+  readonly endedAtMs: number;
+  /** The newest that were given up: acknowledgements for them may still come. */
+  readonly aborted: readonly number[];
+}
+
+/** What attempts there are, and the wall clock, at a trigger. */
+export interface TriggerFacts {
+  readonly wallMs: number;
+  /** Empty while the job does not run as a whole: nothing is triggered. */
+  readonly attemptIds: readonly string[];
 }
 
 export type CheckpointEvent =
-  | {
-      readonly type: 'trigger';
-      readonly nowMs: number;
-      readonly attemptIds: readonly string[];
-      readonly final: boolean;
-    }
+  /** The job begins to run. */
+  | { readonly type: 'start' }
+  /** The time that a `schedule` action asked for has come. */
+  | ({ readonly type: 'due' } & TriggerFacts)
+  | ({ readonly type: 'trigger'; readonly final: boolean } & TriggerFacts)
   | {
       readonly type: 'ack';
       readonly checkpointId: number;
@@ -51,11 +68,10 @@ export type CheckpointAction =
   | { readonly type: 'inject'; readonly checkpoint: PendingCheckpoint }
   | { readonly type: 'store'; readonly checkpoint: PendingCheckpoint }
   | { readonly type: 'notify-complete'; readonly checkpointId: number; readonly final: boolean }
-  | {
-      readonly type: 'notify-aborted';
-      readonly checkpointId: number;
-      readonly acknowledged: readonly SubtaskSnapshot[];
-    }
+  | { readonly type: 'notify-aborted'; readonly checkpointId: number }
+  | { readonly type: 'discard'; readonly snapshots: readonly SubtaskSnapshot[] }
+  /** Send `due` in so many milliseconds, and at no other time. */
+  | { readonly type: 'schedule'; readonly delayMs: number }
   | { readonly type: 'fail-job'; readonly reason: unknown };
 
 export interface Decision {
@@ -63,63 +79,95 @@ export interface Decision {
   readonly actions: readonly CheckpointAction[];
 }
 
+export interface CheckpointContext {
+  readonly options: Pick<CheckpointOptions, 'intervalMs' | 'minPauseMs' | 'failuresTolerated'>;
+  /** Monotonic. */
+  readonly nowMs: number;
+}
+
+/** Given-up checkpoints that are remembered. */
+const ABORTED_MAX = 16;
+
 export const noProgress = (lastId: number): CheckpointProgress => ({
   nextId: lastId + 1,
   pending: undefined,
   completing: undefined,
   failedInARow: 0,
+  isOverdue: false,
+  endedAtMs: Number.NEGATIVE_INFINITY,
+  aborted: [],
 });
+
+export const isBusy = ({ pending, completing }: CheckpointProgress): boolean =>
+  pending !== undefined || completing !== undefined;
 
 export function decideCheckpoint(
   progress: CheckpointProgress,
   event: CheckpointEvent,
-  tolerated: number,
+  context: CheckpointContext,
 ): Decision {
+  const { pending, completing } = progress;
   switch (event.type) {
+    case 'start':
+      return { progress, actions: afterInterval(context) };
+    case 'due':
+      return due(progress, event, context);
     case 'trigger':
-      return trigger(progress, event);
+      return trigger(progress, event, event.final);
     case 'ack':
       return acknowledge(progress, event);
     case 'decline':
-      return event.checkpointId === progress.pending?.checkpointId
-        ? failed(progress, progress.pending, event.reason, tolerated)
-        : unchanged(progress);
     case 'timeout':
-      return event.checkpointId === progress.pending?.checkpointId
-        ? failed(progress, progress.pending, 'it timed out', tolerated)
-        : unchanged(progress);
+      if (event.checkpointId !== pending?.checkpointId) return unchanged(progress);
+      return failed(
+        abort(progress, pending, context),
+        event.type === 'timeout' ? 'it timed out' : event.reason,
+        context,
+      );
     case 'cancel':
-      return cancel(progress);
-    case 'stored': {
-      if (progress.completing?.checkpointId !== event.checkpointId) return unchanged(progress);
-      const { checkpointId, final } = progress.completing;
-      return {
-        progress: { ...progress, completing: undefined, failedInARow: 0 },
-        actions: [{ type: 'notify-complete', checkpointId, final }],
-      };
-    }
-    case 'store-failed':
-      return progress.completing?.checkpointId === event.checkpointId
-        ? failed(progress, withoutBytes(progress.completing), event.reason, tolerated)
+      // What is completing may or may not come to exist: it goes on, its record is immutable and all its bytes are durable.
+      return pending === undefined ? unchanged(progress) : abort(progress, pending, context);
+    case 'stored':
+      return event.checkpointId === completing?.checkpointId
+        ? completed(progress, completing, context)
         : unchanged(progress);
+    case 'store-failed':
+      if (event.checkpointId !== completing?.checkpointId) return unchanged(progress);
+      // P4
+      return failed(
+        abort(progress, { ...completing, acknowledged: new Map() }, context),
+        event.reason,
+        context,
+      );
   }
 }
 
 const unchanged = (progress: CheckpointProgress): Decision => ({ progress, actions: [] });
 
+const afterInterval = ({ options }: CheckpointContext): readonly CheckpointAction[] =>
+  options.intervalMs === undefined ? [] : [{ type: 'schedule', delayMs: options.intervalMs }];
+
+function due(
+  progress: CheckpointProgress,
+  facts: TriggerFacts,
+  context: CheckpointContext,
+): Decision {
+  if (isBusy(progress)) return unchanged({ ...progress, isOverdue: true });
+  const pauseMs = progress.endedAtMs + context.options.minPauseMs - context.nowMs;
+  if (pauseMs > 0) return { progress, actions: [{ type: 'schedule', delayMs: pauseMs }] };
+  const { progress: next, actions } = trigger(progress, facts, false);
+  return { progress: next, actions: [...actions, ...afterInterval(context)] };
+}
+
 function trigger(
   progress: CheckpointProgress,
-  { nowMs, attemptIds, final }: Extract<CheckpointEvent, { type: 'trigger' }>,
+  { wallMs, attemptIds }: TriggerFacts,
+  final: boolean,
 ): Decision {
-  if (
-    progress.pending !== undefined ||
-    progress.completing !== undefined ||
-    attemptIds.length === 0
-  )
-    return unchanged(progress);
+  if (isBusy(progress) || attemptIds.length === 0) return unchanged(progress);
   const checkpoint: PendingCheckpoint = {
     checkpointId: progress.nextId,
-    triggeredAtMs: nowMs,
+    triggeredAtMs: wallMs,
     final,
     expected: new Set(attemptIds),
     acknowledged: new Map(),
@@ -134,7 +182,9 @@ function acknowledge(
   progress: CheckpointProgress,
   { checkpointId, attemptId, snapshot }: Extract<CheckpointEvent, { type: 'ack' }>,
 ): Decision {
-  const { pending } = progress;
+  const { pending, aborted } = progress;
+  if (aborted.includes(checkpointId))
+    return { progress, actions: [{ type: 'discard', snapshots: [snapshot] }] };
   if (pending?.checkpointId !== checkpointId || !pending.expected.has(attemptId))
     return unchanged(progress);
   const checkpoint = {
@@ -142,44 +192,67 @@ function acknowledge(
     acknowledged: new Map(pending.acknowledged).set(attemptId, snapshot),
   };
   if (checkpoint.acknowledged.size < checkpoint.expected.size)
-    return { progress: { ...progress, pending: checkpoint }, actions: [] };
+    return unchanged({ ...progress, pending: checkpoint });
   return {
     progress: { ...progress, pending: undefined, completing: checkpoint },
     actions: [{ type: 'store', checkpoint }],
   };
 }
 
-const aborted = (checkpoint: PendingCheckpoint): CheckpointAction => ({
-  type: 'notify-aborted',
-  checkpointId: checkpoint.checkpointId,
-  acknowledged: [...checkpoint.acknowledged.values()],
-});
-
-/** P4 */
-const withoutBytes = (checkpoint: PendingCheckpoint): PendingCheckpoint => ({
-  ...checkpoint,
-  acknowledged: new Map(),
-});
-
-function failed(
+function completed(
   progress: CheckpointProgress,
-  checkpoint: PendingCheckpoint,
-  reason: unknown,
-  tolerated: number,
+  { checkpointId, final }: PendingCheckpoint,
+  context: CheckpointContext,
 ): Decision {
-  const failedInARow = progress.failedInARow + 1;
+  const ended = end({ ...progress, failedInARow: 0 }, context);
   return {
-    progress: { ...progress, pending: undefined, completing: undefined, failedInARow },
+    progress: ended.progress,
+    actions: [{ type: 'notify-complete', checkpointId, final }, ...ended.actions],
+  };
+}
+
+function abort(
+  progress: CheckpointProgress,
+  { checkpointId, acknowledged }: PendingCheckpoint,
+  context: CheckpointContext,
+): Decision {
+  const aborted = [...progress.aborted, checkpointId].slice(-ABORTED_MAX);
+  const ended = end({ ...progress, aborted }, context);
+  const snapshots = [...acknowledged.values()];
+  return {
+    progress: ended.progress,
     actions: [
-      aborted(checkpoint),
-      ...(failedInARow > tolerated ? [{ type: 'fail-job', reason } as const] : []),
+      { type: 'notify-aborted', checkpointId },
+      ...(snapshots.length === 0 ? [] : [{ type: 'discard', snapshots } as const]),
+      ...ended.actions,
     ],
   };
 }
 
-/** What is completing may or may not come to exist: it goes on, since its record is immutable and all its bytes are durable. */
-function cancel(progress: CheckpointProgress): Decision {
-  const { pending } = progress;
-  if (pending === undefined) return unchanged(progress);
-  return { progress: { ...progress, pending: undefined }, actions: [aborted(pending)] };
+/** None is under way any more; one that is overdue has its turn. */
+function end(progress: CheckpointProgress, { nowMs, options }: CheckpointContext): Decision {
+  return {
+    progress: {
+      ...progress,
+      pending: undefined,
+      completing: undefined,
+      isOverdue: false,
+      endedAtMs: nowMs,
+    },
+    actions: progress.isOverdue ? [{ type: 'schedule', delayMs: options.minPauseMs }] : [],
+  };
+}
+
+/** P3 */
+function failed(
+  { progress, actions }: Decision,
+  reason: unknown,
+  context: CheckpointContext,
+): Decision {
+  const failedInARow = progress.failedInARow + 1;
+  const isTooMany = failedInARow > context.options.failuresTolerated;
+  return {
+    progress: { ...progress, failedInARow },
+    actions: isTooMany ? [...actions, { type: 'fail-job', reason }] : actions,
+  };
 }

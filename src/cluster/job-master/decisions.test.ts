@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import type { JobEdge, JobGraph, JobVertex } from '../../graph/job-graph.ts';
 import type { Partitioning } from '../../graph/logical-graph.ts';
 import type { CheckpointRecord } from '../../state/checkpoint-record.ts';
+import { jobOptions } from '../job-options.ts';
 import { settle } from '../options.ts';
 import { type CheckpointEvent, decideCheckpoint, noProgress } from './checkpoint-progress.ts';
 import { decideRestart, NO_RESTARTS } from './restart-strategy.ts';
@@ -107,7 +108,7 @@ describe('channels', () => {
     ],
     ['rescale', 4, 2, [[0], [0], [1], [1]]],
     ['rescale', 2, 3, [[0, 1], [2]]],
-    ['rescale', 3, 2, [[0], [0], [1]]],
+    ['rescale', 3, 2, [[0], [1], [1]]],
   ];
   for (const [partitioning, sources, targets, expected] of cases) {
     test(`${partitioning} from ${sources} to ${targets}`, () => {
@@ -125,7 +126,7 @@ describe('checkpoint progress', () => {
   const snapshot = { operators: {}, sizeBytes: 0 };
   const trigger: CheckpointEvent = {
     type: 'trigger',
-    nowMs: 5,
+    wallMs: 5,
     attemptIds: ['a', 'b'],
     final: false,
   };
@@ -141,7 +142,10 @@ describe('checkpoint progress', () => {
     let progress = noProgress(0);
     const log: string[] = [];
     for (const event of events) {
-      const decision = decideCheckpoint(progress, event, tolerated);
+      const decision = decideCheckpoint(progress, event, {
+        options: { intervalMs: undefined, minPauseMs: 0, failuresTolerated: tolerated },
+        nowMs: 0,
+      });
       progress = decision.progress;
       for (const action of decision.actions) log.push(action.type);
     }
@@ -183,7 +187,7 @@ describe('checkpoint progress', () => {
     [
       'no participants, no checkpoint',
       0,
-      [{ type: 'trigger', nowMs: 0, attemptIds: [], final: false }],
+      [{ type: 'trigger', wallMs: 0, attemptIds: [], final: false }],
       [],
     ],
     [
@@ -204,10 +208,10 @@ describe('checkpoint progress', () => {
       ['inject', 'notify-aborted', 'inject', 'notify-aborted', 'fail-job'],
     ],
     [
-      'a late acknowledgement after a timeout changes nothing',
+      'a late acknowledgement after a timeout changes nothing, and its bytes go',
       1,
       [trigger, { type: 'timeout', checkpointId: 1 }, ack(1, 'a'), ack(1, 'b')],
-      ['inject', 'notify-aborted'],
+      ['inject', 'notify-aborted', 'discard', 'discard'],
     ],
     [
       'cancelling counts as no failure',
@@ -229,10 +233,13 @@ describe('restart strategies', () => {
   ): readonly (number | 'stop')[] {
     let history = NO_RESTARTS;
     return failuresMs.map((nowMs) => {
-      const decision = decideRestart(settle(settings), history, nowMs, 0.5);
+      const decision = decideRestart(jobOptions(settle(settings)).restarts, history, {
+        nowMs,
+        random: 0.5,
+      });
       if (!decision.restart) return 'stop';
       history = decision.history;
-      return decision.delayMs;
+      return history.restartAtMs - nowMs;
     });
   }
   const type = 'restart-strategy.type';
@@ -279,7 +286,8 @@ describe('restart strategies', () => {
       'restart-strategy.exponential-delay.backoff-multiplier': 2,
       'restart-strategy.exponential-delay.reset-backoff-threshold': 10_000,
     };
-    assert.deepEqual(play(settings, 0, 1, 2, 3, 20_000), [100, 200, 300, 300, 100]);
+    assert.deepEqual(play(settings, 0, 101, 302, 603, 20_000), [100, 200, 300, 300, 100]);
+    assert.deepEqual(play(settings, 0, 60, 100), [100, 40, 0], 'failures before the restart');
   });
 });
 
@@ -338,7 +346,9 @@ describe('state assignment', () => {
   });
 
   test('another maxParallelism is refused', () => {
-    const graph = graphOf({ ...vertex('a', 1, 'default', true), maxParallelism: 64 });
+    const now = vertex('a', 1, 'default', true);
+    const operators = now.operators.map((operator) => ({ ...operator, maxParallelism: 64 }));
+    const graph = graphOf({ ...now, operators, maxParallelism: 64 });
     assert.throws(() => checkRestore(record(), graph, false), {
       code: 'RESTORE_REFUSED',
       message: /maxParallelism 128 and has 64/,

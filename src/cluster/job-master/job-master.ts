@@ -1,56 +1,60 @@
 /**
  * Runs one job: deploys its subtasks, coordinates checkpoints, restarts regions that fail, and ends it.
  *
- * The decisions are elsewhere, pure: `schedule.ts`, `checkpoint-progress.ts`, `restart-strategy.ts`, `state-assignment.ts`. Here is what drives them.
+ *   running -> finishing -> over      all input was processed, its results are committed, the head says so: tasks may close
+ *   running -> failing -> over        canceled, or failed for good: tasks are canceled
+ *
+ * The decisions are elsewhere, pure: `schedule.ts`, `checkpoint-progress.ts`, `failover.ts`, `state-assignment.ts`. Here is what drives them.
  *
  * Invariants
- *  J1  A region is deployed only when no attempt of it is alive any more, as far as its workers have said; a worker that is gone
- *      has no living attempts.
- *  J2  Every deployment starts from the newest checkpoint that exists, or from nothing if there is none.
- *  J3  Messages of attempts that are not current change nothing.
+ *  J1  Every deployment starts from the newest checkpoint that exists, or from nothing if there is none.
+ *  J2  Messages of attempts that are not current change nothing.
+ *  J3  The job is over when every attempt is, or has had `END_PATIENCE_MS` to be.
+ *  J4  Once the head says finished the job is finished, whatever becomes of its tasks.
  */
 import {
   asError,
   fromWireError,
   isMillraceError,
   MillraceError,
-  toWireError,
   type WireError,
 } from '../../base/errors.ts';
-import type { World } from '../../base/world.ts';
+import type { JsonValue } from '../../base/json.ts';
+import type { Timer, World } from '../../base/world.ts';
 import type { Source } from '../../connector/source.ts';
-import { pipelinedRegions } from '../../graph/build-job-graph.ts';
 import type { JobGraph, JobVertex } from '../../graph/job-graph.ts';
 import type { Program } from '../../graph/program.ts';
 import type { TaskState, ToJobMaster, ToTaskManager } from '../../runtime/messages.ts';
 import type { CheckpointBarrier } from '../../runtime/stream-element.ts';
-import {
-  CHECKPOINT_RECORD_VERSION,
-  type CheckpointRecord,
-  exclusiveObjectsOf,
-} from '../../state/checkpoint-record.ts';
+import type { TaskDescriptor } from '../../runtime/task-descriptor.ts';
+import { type CheckpointRecord, exclusiveObjectsOf } from '../../state/checkpoint-record.ts';
 import type { CheckpointStore } from '../../state/checkpoint-storage.ts';
-import type { JsonValue } from '../../base/json.ts';
 import type { SubtaskSnapshot } from '../../state/snapshot.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
-import type { Settings } from '../options.ts';
+import type { JobOptions } from '../job-options.ts';
+import { recordOf } from './checkpoint-contents.ts';
 import { CheckpointCoordinator } from './checkpoint-coordinator.ts';
-import type { PendingCheckpoint } from './checkpoint-progress.ts';
-import { decideRestart, NO_RESTARTS, type RestartHistory } from './restart-strategy.ts';
+import { byWorker, type Execution, Executions, isOver, placeOf } from './executions.ts';
+import { decideFailover, failoverRegions, type Region } from './failover.ts';
+import { JobMetrics } from './job-metrics.ts';
+import { RegionRestarts } from './region-restarts.ts';
+import { NO_RESTARTS, type RestartHistory } from './restart-strategy.ts';
 import {
   connectSubtasks,
   describeTask,
   type Placement,
   placeSubtasks,
-  subtaskKey,
   type WorkerSlots,
 } from './schedule.ts';
 import { SourceCoordinator } from './source-coordinator.ts';
-import { assignState, checkRestore } from './state-assignment.ts';
+import { assignState, checkRestore, enumeratorStateOf } from './state-assignment.ts';
+import { WatermarkAlignment } from './watermark-alignment.ts';
 
 /** A task manager as the job master sees it. */
 export interface WorkerRef extends WorkerSlots {
   send(message: ToTaskManager): void;
+  /** Stops it without its cooperation; `onWorkerLost` follows. Absent where that is impossible. */
+  abandon?(): void;
 }
 
 export interface JobMasterParams {
@@ -58,109 +62,118 @@ export interface JobMasterParams {
   readonly jobId: string;
   readonly program: Program;
   readonly graph: JobGraph;
-  readonly settings: Settings;
+  readonly options: JobOptions;
   readonly store: CheckpointStore;
   /** Where snapshot bytes are, to discard those of aborted checkpoints. */
   readonly objects: ObjectStore;
   readonly workers: readonly WorkerRef[];
+  /** The checkpoint to start from. */
+  readonly latest: CheckpointRecord | undefined;
 }
 
 export interface JobOutcome {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-interface Attempt {
-  readonly vertex: JobVertex;
-  readonly subtaskIndex: number;
-  readonly attemptId: string;
-  readonly worker: string;
-  state: TaskState;
-}
-
 /** Pause before the checkpoint store is asked again. */
 const STORE_RETRY_MS = 500;
+/** Pause before a final checkpoint that failed is tried again. */
+const FINAL_RETRY_MS = 100;
+/** How long tasks of a job that has ended may take to close (J3). */
+const END_PATIENCE_MS = 10_000;
 
-const isOver = (state: TaskState): boolean =>
-  state === 'finished' || state === 'canceled' || state === 'failed';
+type Phase =
+  | { readonly type: 'running' }
+  | { readonly type: 'finishing' }
+  | { readonly type: 'failing'; readonly error: MillraceError }
+  | { readonly type: 'over' };
 
 export class JobMaster {
   readonly #params: JobMasterParams;
   readonly #world: World;
   readonly #placement: Placement;
-  readonly #regions: readonly ReadonlySet<string>[];
+  readonly #regions: readonly Region[];
   readonly #coordinator: CheckpointCoordinator;
-  /** Current attempts, by subtask. */
-  readonly #attempts = new Map<string, Attempt>();
-  readonly #byId = new Map<string, Attempt>();
-  readonly #attemptNumbers = new Map<string, number>();
+  readonly #executions = new Executions();
+  readonly #restarts: RegionRestarts;
+  /** By vertex id. */
   readonly #sources = new Map<string, SourceCoordinator>();
-  readonly #metrics: Record<string, number> = {};
-  readonly #alignment = new Map<string, Map<string, number>>();
-  #enumeratorStates = new Map<string, JsonValue>();
+  readonly #alignment = new WatermarkAlignment();
+  readonly #metrics = new JobMetrics();
+  readonly #outcome = Promise.withResolvers<JobOutcome>();
+  #phase: Phase = { type: 'running' };
   #latest: CheckpointRecord | undefined;
   #history: RestartHistory = NO_RESTARTS;
   #nextChannel = 1;
-  /** Regions that wait for their attempts to end before they are deployed again. */
-  readonly #restarting = new Map<ReadonlySet<string>, { readonly delayMs: number }>();
-  #finalCheckpoint: number | undefined;
-  #uncommitted = new Set<string>();
-  #settled = false;
-  #resolve!: (outcome: JobOutcome) => void;
-  #reject!: (error: Error) => void;
-  restarts = 0;
+  #patience: Timer | undefined;
+  /** As of the trigger of the pending checkpoint, by vertex id. */
+  #enumerators: ReadonlyMap<string, JsonValue> = new Map();
+  /** The completed final checkpoint, and who has yet to commit it. */
+  #final: { readonly checkpointId: number; readonly uncommitted: Set<string> } | undefined;
 
-  constructor(params: JobMasterParams, latest: CheckpointRecord | undefined) {
+  constructor(params: JobMasterParams) {
+    const { world, graph, options, store, latest } = params;
     this.#params = params;
-    this.#world = params.world;
+    this.#world = world;
     this.#latest = latest;
-    this.#placement = placeSubtasks(params.graph, params.workers);
-    this.#regions = pipelinedRegions(params.graph);
+    this.#placement = placeSubtasks(graph, params.workers);
+    this.#regions = failoverRegions(graph, options.failover);
+    this.#restarts = new RegionRestarts({
+      world,
+      executions: this.#executions,
+      cancellationTimeoutMs: options.cancellationTimeoutMs,
+      cancel: (executions) => this.#cancelAll(executions),
+      abandon: (worker, stuck) => this.#abandon(worker, stuck),
+      deploy: (region) => this.#redeploy(region),
+    });
     this.#coordinator = new CheckpointCoordinator({
-      world: params.world,
-      store: params.store,
-      settings: params.settings,
-      lastId: params.store.head.checkpoints.at(-1)?.checkpointId ?? 0,
+      world,
+      store,
+      options: options.checkpoints,
+      lastId: store.head.checkpoints.at(-1)?.checkpointId ?? 0,
       hooks: {
         participants: () => this.#participants(),
         inject: (barrier) => this.#inject(barrier),
-        record: (checkpoint) => this.#record(checkpoint),
+        record: (checkpoint) =>
+          recordOf(checkpoint, graph, {
+            jobId: params.jobId,
+            generation: store.head.generation,
+            completedAtMs: world.clock.wallMs(),
+            enumerators: this.#enumerators,
+            attemptIdOf: (vertexId, index) => this.#executions.at(vertexId, index)!.attemptId,
+          }),
         notifyComplete: (checkpointId, final) => this.#onCompleted(checkpointId, final),
-        notifyAborted: (checkpointId) => {
-          this.#broadcast({ type: 'checkpoint-aborted', checkpointId });
-          // The final one is tried again.
-          this.#world.timers.after(1, () => this.#onEnded());
-        },
-        failJob: (error) => this.#onJobFailure(error),
+        notifyAborted: (checkpointId) => this.#onAborted(checkpointId),
+        failJob: (error) => this.#onFailure('the job', this.#executions.all, error),
         discard: (snapshots) => this.#discard(snapshots),
       },
     });
   }
 
-  /** Runs the job to its end. Rejects when it failed for good. */
+  /**
+   * Runs the job to its end.
+   * @throws `cancelled` JOB_CANCELED after `cancel`; `data` RESTORE_REFUSED; else what made the job fail for good
+   */
   async run(): Promise<JobOutcome> {
-    if (this.#latest !== undefined) {
-      checkRestore(
-        this.#latest,
-        this.#params.graph,
-        this.#params.settings['execution.state-recovery.ignore-unclaimed-state'] === true,
-      );
-    }
-    const outcome = new Promise<JobOutcome>((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
+    const { graph, options } = this.#params;
+    if (this.#latest !== undefined) checkRestore(this.#latest, graph, options.ignoreUnclaimedState);
     for (const region of this.#regions) this.#deploy(region);
     this.#coordinator.start();
-    return outcome;
+    return this.#outcome.promise;
   }
 
   onMessage(message: ToJobMaster): void {
-    if (this.#settled) return;
+    if (message.type === 'task-state') {
+      this.#onTaskState(message.attemptId, message.state, message.error);
+      return;
+    }
+    if (message.type === 'metrics') {
+      this.#metrics.report(this.#executions.find(message.attemptId), message.values);
+      return;
+    }
+    if (this.#phase.type !== 'running') return;
     switch (message.type) {
       case 'register':
-        return;
-      case 'task-state':
-        this.#onTaskState(message.attemptId, message.state, message.error);
         return;
       case 'checkpoint-ack':
         this.#coordinator.onEvent({
@@ -171,15 +184,7 @@ export class JobMaster {
         });
         return;
       case 'checkpoint-decline':
-        this.#world.logger.log(
-          'warn',
-          `checkpoint ${message.checkpointId} declined: ${message.error.message}`,
-        );
-        this.#coordinator.onEvent({
-          type: 'decline',
-          checkpointId: message.checkpointId,
-          reason: fromWireError(message.error),
-        });
+        this.#onDeclined(message.checkpointId, message.error);
         return;
       case 'checkpoint-committed':
         this.#onCommitted(message.checkpointId, message.attemptId);
@@ -189,359 +194,295 @@ export class JobMaster {
         return;
       case 'watermark-report':
         this.#onWatermarkReport(message.attemptId, message.group, message.watermark);
-        return;
-      case 'metrics':
-        this.#addMetrics(message.attemptId, message.values);
     }
   }
 
   /** A worker is gone, and with it every attempt it ran. */
-  onWorkerLost(worker: string, error: Error): void {
-    for (const attempt of [...this.#attempts.values()]) {
-      if (attempt.worker === worker && !isOver(attempt.state))
-        this.#onTaskState(attempt.attemptId, 'failed', toWireError(error));
-    }
+  onWorkerLost(worker: string, error: MillraceError): void {
+    const lost = this.#executions.all.filter(
+      (execution) => execution.worker === worker && !isOver(execution),
+    );
+    for (const { attemptId } of lost) this.#executions.change(attemptId, 'failed');
+    for (const { attemptId } of lost) this.#leaveAlignment(attemptId);
+    if (lost.length > 0) this.#onFailure(`worker ${worker}`, lost, error);
+    this.#onAttemptOver();
   }
 
   /** Takes a checkpoint now, unless one is under way or the job does not run as a whole. @testing */
   triggerCheckpoint(): void {
-    this.#coordinator.trigger();
+    if (this.#phase.type === 'running') this.#coordinator.trigger();
   }
 
   /** Stops the job; `run` rejects with `cancelled`. */
   cancel(): void {
-    this.#fail(
-      new MillraceError(
-        'cancelled',
-        'JOB_CANCELED',
-        `job ${this.#params.program.graph.name} was canceled`,
-      ),
-    );
+    const { name } = this.#params.graph;
+    this.fail(new MillraceError('cancelled', 'JOB_CANCELED', `job ${name} was canceled`));
   }
 
-  /** Ends the job with an error of its surroundings; `run` rejects with it. */
-  fail(error: Error): void {
-    this.#fail(error);
+  /** Ends the job; `run` rejects with the error once its tasks have closed. */
+  fail(error: MillraceError): void {
+    if (this.#phase.type !== 'running') return;
+    this.#phase = { type: 'failing', error };
+    this.#wind((execution) => ({ type: 'cancel', attemptIds: [execution.attemptId] }));
   }
 
-  #deploy(region: ReadonlySet<string>): void {
+  #deploy(region: Region): void {
     const { graph } = this.#params;
     const connected = connectSubtasks(graph, region, this.#placement, () => this.#nextChannel++);
-    const tasks = new Map<string, ReturnType<typeof describeTask>[]>();
+    const tasks = new Map<string, TaskDescriptor[]>();
     for (const vertex of graph.vertices) {
       if (!region.has(vertex.id)) continue;
-      if (vertex.operators[0]!.kind === 'source') this.#openSource(vertex);
       for (let index = 0; index < vertex.parallelism; index++) {
-        const { attempt, attemptNumber } = this.#newAttempt(vertex, index);
-        const latest = this.#latest;
-        const descriptor = describeTask(vertex, index, connected, {
-          jobId: this.#params.jobId,
-          attempt: attemptNumber,
-          attemptId: attempt.attemptId,
-          restore:
-            latest === undefined
-              ? undefined
-              : {
-                  checkpointId: latest.checkpointId,
-                  operators: assignState(latest, vertex, index),
-                },
+        const execution = this.#executions.begin(vertex, index, {
+          attemptId: this.#world.ids.next(),
+          worker: this.#placement.get(vertex.id)![index]!,
         });
-        tasks.set(attempt.worker, [...(tasks.get(attempt.worker) ?? []), descriptor]);
+        const restore = this.#restoreOf(vertex, index);
+        const { attempt, attemptId, worker } = execution;
+        const { jobId } = this.#params;
+        const descriptor = describeTask(vertex, index, connected, {
+          jobId,
+          attempt,
+          attemptId,
+          restore,
+        });
+        tasks.set(worker, [...(tasks.get(worker) ?? []), descriptor]);
       }
+      if (vertex.operators[0]!.kind === 'source') this.#openSource(vertex);
     }
     for (const [worker, descriptors] of tasks)
       this.#send(worker, { type: 'deploy', tasks: descriptors });
   }
 
-  #newAttempt(
-    vertex: JobVertex,
-    subtaskIndex: number,
-  ): { attempt: Attempt; attemptNumber: number } {
-    const key = subtaskKey(vertex.id, subtaskIndex);
-    const attemptNumber = this.#attemptNumbers.get(key) ?? 0;
-    this.#attemptNumbers.set(key, attemptNumber + 1);
-    const old = this.#attempts.get(key);
-    if (old !== undefined) this.#byId.delete(old.attemptId);
-    const attempt: Attempt = {
-      vertex,
-      subtaskIndex,
-      attemptId: this.#world.ids.next(),
-      worker: this.#placement.get(vertex.id)![subtaskIndex]!,
-      state: 'deploying',
-    };
-    this.#attempts.set(key, attempt);
-    this.#byId.set(attempt.attemptId, attempt);
-    return { attempt, attemptNumber };
+  /** J1 */
+  #restoreOf(vertex: JobVertex, subtaskIndex: number): TaskDescriptor['restore'] {
+    const latest = this.#latest;
+    if (latest === undefined) return undefined;
+    const operators = assignState(latest, vertex, subtaskIndex);
+    return { checkpointId: latest.checkpointId, operators };
   }
 
-  #openSource(vertex: JobVertex): void {
-    const { id } = vertex.operators[0]!;
-    const source = this.#params.program.nodes.get(id)!.source as Source<unknown>; // a source node's code, by the graph's contract
-    const old = this.#latest?.vertices
-      .flatMap(({ operators }) => operators)
-      .find((operator) => operator.id === id);
-    void this.#sources.get(vertex.id)?.close();
+  #openSource({ id, parallelism, operators }: JobVertex): void {
+    const operatorId = operators[0]!.id;
+    const source = this.#params.program.nodes.get(operatorId)!.source as Source<unknown>; // a source node's code, by the graph's contract
+    const latest = this.#latest;
+    void this.#sources.get(id)?.close();
     this.#sources.set(
-      vertex.id,
+      id,
       new SourceCoordinator({
         source,
-        parallelism: vertex.parallelism,
+        parallelism,
         world: this.#world,
-        restored: old?.coordinator,
+        restored: latest === undefined ? undefined : enumeratorStateOf(latest, operatorId),
         send: (subtask, message) => {
-          const attempt = this.#attempts.get(subtaskKey(vertex.id, subtask))!;
-          this.#send(attempt.worker, { ...message, attemptId: attempt.attemptId });
+          const { worker, attemptId } = this.#executions.at(id, subtask)!;
+          this.#send(worker, { ...message, attemptId });
         },
-        fail: (error) => this.#fail(error),
+        fail: (error) =>
+          this.#onFailure(
+            `the enumerator of "${operators[0]!.name}"`,
+            [this.#executions.at(id, 0)!],
+            inEnumerator(error),
+          ),
       }),
     );
   }
 
-  #onTaskState(attemptId: string, state: TaskState, error: WireError | undefined): void {
-    const attempt = this.#byId.get(attemptId);
-    if (attempt === undefined || isOver(attempt.state)) return;
-    attempt.state = state;
-    if (state === 'failed')
-      this.#onFailure(
-        attempt,
-        error === undefined
-          ? new MillraceError('internal', 'TASK_FAILED', 'a task failed without a reason')
-          : fromWireError(error),
-      );
-    if (state === 'failed' || state === 'canceled') this.#continueRestarts();
+  #onTaskState(attemptId: string, state: TaskState, wire: WireError | undefined): void {
+    const execution = this.#executions.change(attemptId, state);
+    if (execution === undefined) return;
+    if (state === 'ended' || isOver(execution)) this.#leaveAlignment(attemptId);
+    if (state === 'failed') this.#onFailure(placeOf(execution), [execution], errorOf(wire));
+    if (isOver(execution)) this.#onAttemptOver();
     if (state === 'ended') this.#onEnded();
-    if (
-      state === 'finished' &&
-      [...this.#attempts.values()].every((other) => other.state === 'finished')
-    )
-      this.#succeed();
   }
 
-  #onFailure(attempt: Attempt, error: MillraceError): void {
-    const region = this.#regions.find((vertices) => vertices.has(attempt.vertex.id))!;
-    if (this.#restarting.has(region)) return;
-    const where = `"${attempt.vertex.name}" (subtask ${attempt.subtaskIndex})`;
-    const decision = decideRestart(
-      this.#params.settings,
+  /** What a failure brings about that takes these attempts along. */
+  #onFailure(place: string, failed: readonly Execution[], error: MillraceError): void {
+    if (this.#phase.type !== 'running') return;
+    const { options } = this.#params;
+    const moment = { nowMs: this.#world.clock.monotonicMs(), random: this.#world.random.next() };
+    const regions = this.#regions.filter((region) =>
+      failed.some(({ vertex }) => region.has(vertex.id)),
+    );
+    const decision = decideFailover(
+      { error, regions, moment },
+      this.#restarts.regions,
+      options.restarts,
       this.#history,
-      this.#world.clock.monotonicMs(),
-      this.#world.random.next(),
     );
-    if (!decision.restart || error.kind === 'fenced') {
-      const reason = decision.restart ? 'it was fenced' : decision.reason;
-      this.#fail(
-        new MillraceError(
-          error.kind,
-          error.code,
-          `${where} failed and the job is not restarted (${reason}): ${error.message}`,
-          { details: error.details, cause: error },
-        ),
-      );
-      return;
+    if (decision.type === 'fail') {
+      const text = `${place} failed and the job is not restarted (${decision.reason}): ${error.message}`;
+      const { kind, code, details } = error;
+      this.fail(new MillraceError(kind, code, text, { details, cause: error }));
     }
-    this.#world.logger.log(
-      'warn',
-      `${where} failed, restarting in ${decision.delayMs} ms: ${error.message}`,
-      { code: error.code },
-    );
+    if (decision.type !== 'restart') return;
+    const { restartAtMs } = decision.history;
+    const delayMs = Math.round(restartAtMs - moment.nowMs);
+    const text = `${place} failed, restarting in ${delayMs} ms: ${error.message}`;
+    this.#world.logger.log('warn', text, { code: error.code });
     this.#history = decision.history;
-    this.restarts++;
+    this.#metrics.restarts++;
+    this.#final = undefined;
+    for (const region of decision.regions) this.#restarts.begin(region, restartAtMs);
     this.#coordinator.onEvent({ type: 'cancel' });
-    this.#finalCheckpoint = undefined;
-    this.#restarting.set(region, { delayMs: decision.delayMs });
-    this.#cancelAttempts((other) => region.has(other.vertex.id));
   }
 
-  #cancelAttempts(wanted: (attempt: Attempt) => boolean): void {
-    const byWorker = new Map<string, string[]>();
-    for (const attempt of this.#attempts.values()) {
-      if (wanted(attempt) && !isOver(attempt.state))
-        byWorker.set(attempt.worker, [...(byWorker.get(attempt.worker) ?? []), attempt.attemptId]);
-    }
-    for (const [worker, attemptIds] of byWorker) this.#send(worker, { type: 'cancel', attemptIds });
+  #onAttemptOver(): void {
+    this.#restarts.onAttemptOver();
+    const isEnding = this.#phase.type === 'finishing' || this.#phase.type === 'failing';
+    if (isEnding && this.#executions.all.every(isOver)) this.#settle();
   }
 
-  /** J1: deploys the regions whose attempts have all ended. */
-  #continueRestarts(): void {
-    for (const [region, { delayMs }] of [...this.#restarting]) {
-      const alive = [...this.#attempts.values()].some(
-        (attempt) => region.has(attempt.vertex.id) && !isOver(attempt.state),
+  /** J1: from what exists now, which may be newer than what this master has seen completing. */
+  #redeploy(region: Region): void {
+    // A record that is on its way to the store decides what there is to restore.
+    this.#coordinator.whenIdle(() => {
+      this.#params.store.latest().then(
+        (latest) => {
+          if (this.#phase.type !== 'running') return;
+          this.#latest = latest;
+          this.#deploy(region);
+        },
+        (error: unknown) => this.#retryOrFail(error, () => this.#redeploy(region)),
       );
-      if (alive) continue;
-      this.#restarting.delete(region);
-      this.#world.timers.after(delayMs, () => {
-        if (!this.#settled) this.#redeploy(region);
-      });
-    }
+    });
   }
 
-  /** J2: from what exists now, which may be newer than what this master has seen completing. */
-  #redeploy(region: ReadonlySet<string>): void {
-    if (this.#coordinator.isBusy) {
-      // A record is on its way to the store: it decides what there is to restore.
-      this.#world.timers.after(1, () => {
-        if (!this.#settled) this.#redeploy(region);
-      });
-      return;
-    }
-    this.#params.store.latest().then(
-      (latest) => {
-        if (this.#settled) return;
-        this.#latest = latest;
-        // A final checkpoint that completed while its tasks were failing has nobody left to commit it: there will be another.
-        this.#finalCheckpoint = undefined;
-        this.#deploy(region);
-      },
-      (error: unknown) => this.#retryOrFail(error, () => this.#redeploy(region)),
-    );
+  #abandon(worker: string, stuck: Execution): void {
+    const text = `${placeOf(stuck)} did not end within task.cancellation.timeout (${this.#params.options.cancellationTimeoutMs} ms) after it was canceled`;
+    const { abandon } = this.#workerOf(worker);
+    this.#world.logger.log('error', `${text}; stopping ${worker}`);
+    if (abandon === undefined)
+      this.fail(new MillraceError('internal', 'TASK_STUCK', text, { details: { worker } }));
+    else abandon();
   }
 
   #onSplitRequest(attemptId: string): void {
-    const attempt = this.#byId.get(attemptId);
-    if (attempt !== undefined)
-      this.#sources.get(attempt.vertex.id)?.onRequest(attempt.subtaskIndex);
+    const execution = this.#executions.find(attemptId);
+    if (execution !== undefined)
+      this.#sources.get(execution.vertex.id)?.onRequest(execution.subtaskIndex);
   }
 
   #onWatermarkReport(attemptId: string, group: string, watermark: number): void {
-    if (!this.#byId.has(attemptId)) return;
-    const reports = this.#alignment.get(group) ?? new Map<string, number>();
-    this.#alignment.set(group, reports.set(attemptId, watermark));
-    const current = [...reports]
-      .filter(([id]) => this.#byId.has(id))
-      .map(([, reported]) => reported);
-    this.#broadcast({ type: 'align-watermark', group, minimum: Math.min(...current) });
+    const execution = this.#executions.find(attemptId);
+    if (execution === undefined || execution.state === 'ended' || isOver(execution)) return;
+    const minimum = this.#alignment.report(group, attemptId, watermark);
+    this.#broadcast({ type: 'align-watermark', group, minimum });
   }
 
-  /** Everybody, while every task runs or has ended; nobody otherwise. */
+  #leaveAlignment(attemptId: string): void {
+    for (const { group, minimum } of this.#alignment.leave(attemptId))
+      this.#broadcast({ type: 'align-watermark', group, minimum });
+  }
+
+  /** Everybody, while every task runs or has ended; nobody otherwise, or when the final checkpoint is complete. */
   #participants(): readonly string[] {
-    const attempts = [...this.#attempts.values()];
-    const whole =
-      this.#restarting.size === 0 &&
-      attempts.length > 0 &&
-      attempts.every(({ state }) => state === 'running' || state === 'ended');
-    return whole && this.#finalCheckpoint === undefined
-      ? attempts.map(({ attemptId }) => attemptId)
-      : [];
+    const isWhole =
+      this.#final === undefined &&
+      this.#restarts.regions.size === 0 &&
+      this.#executions.areAll('running', 'ended');
+    return isWhole ? this.#executions.all.map(({ attemptId }) => attemptId) : [];
   }
 
   #inject(barrier: CheckpointBarrier): void {
-    this.#enumeratorStates = new Map(
-      [...this.#sources].map(([vertexId, source]) => [vertexId, source.snapshot()]),
+    const states = [...this.#sources].map(([id, source]) => [id, source.snapshot()] as const);
+    this.#enumerators = new Map(
+      states.flatMap(([id, state]) => (state === undefined ? [] : [[id, state] as const])),
     );
-    const byWorker = new Map<string, string[]>();
-    for (const attempt of this.#attempts.values()) {
-      if (attempt.vertex.operators[0]!.kind !== 'source') continue;
-      byWorker.set(attempt.worker, [...(byWorker.get(attempt.worker) ?? []), attempt.attemptId]);
-    }
-    for (const [worker, attemptIds] of byWorker)
+    const sources = this.#executions.all.filter(({ vertex }) => this.#sources.has(vertex.id));
+    for (const [worker, attemptIds] of byWorker(sources))
       this.#send(worker, { type: 'trigger-checkpoint', attemptIds, barrier });
   }
 
-  #record(checkpoint: PendingCheckpoint): CheckpointRecord {
-    const { program, graph, jobId, store } = this.#params;
-    return {
-      version: CHECKPOINT_RECORD_VERSION,
-      jobId,
-      jobName: program.graph.name,
-      checkpointId: checkpoint.checkpointId,
-      generation: store.head.generation,
-      triggeredAtMs: checkpoint.triggeredAtMs,
-      completedAtMs: this.#world.clock.wallMs(),
-      fingerprint: graph.fingerprint,
-      vertices: graph.vertices.map((vertex) => ({
-        id: vertex.id,
-        operators: vertex.operators.map(({ id, name, uid }) => {
-          const coordinator = id === vertex.id ? this.#enumeratorStates.get(id) : undefined;
-          return {
-            id,
-            name,
-            parallelism: vertex.parallelism,
-            maxParallelism: vertex.maxParallelism,
-            ...(uid === undefined ? {} : { uid }),
-            ...(coordinator === undefined ? {} : { coordinator }),
-          };
-        }),
-        subtasks: Array.from({ length: vertex.parallelism }, (_, i) =>
-          checkpoint.acknowledged.get(this.#attempts.get(subtaskKey(vertex.id, i))!.attemptId)!,
-        ),
-      })),
-    };
+  #onDeclined(checkpointId: number, wire: WireError): void {
+    this.#world.logger.log('warn', `checkpoint ${checkpointId} declined: ${wire.message}`);
+    const reason = fromWireError(wire);
+    this.#coordinator.onEvent({ type: 'decline', checkpointId, reason });
   }
 
   #onCompleted(checkpointId: number, final: boolean): void {
     if (final) {
-      this.#finalCheckpoint = checkpointId;
-      this.#uncommitted = new Set(this.#byId.keys());
+      const uncommitted = new Set(this.#executions.all.map(({ attemptId }) => attemptId));
+      this.#final = { checkpointId, uncommitted };
     }
     this.#broadcast({ type: 'checkpoint-complete', checkpointId });
     if (!final) this.#onEnded();
   }
 
+  #onAborted(checkpointId: number): void {
+    this.#broadcast({ type: 'checkpoint-aborted', checkpointId });
+    // It may have been the final one.
+    this.#world.timers.after(FINAL_RETRY_MS, () => this.#onEnded());
+  }
+
   /** When all input has ended a last checkpoint makes the results visible. */
   #onEnded(): void {
-    if (this.#settled) return;
-    const all = [...this.#attempts.values()].every(({ state }) => state === 'ended');
-    if (
-      all &&
-      this.#restarting.size === 0 &&
-      this.#finalCheckpoint === undefined &&
-      !this.#coordinator.isBusy
-    )
+    if (this.#phase.type === 'running' && this.#executions.areAll('ended'))
       this.#coordinator.triggerFinal();
   }
 
   #onCommitted(checkpointId: number, attemptId: string): void {
-    if (checkpointId !== this.#finalCheckpoint) return;
-    this.#uncommitted.delete(attemptId);
-    if (this.#uncommitted.size === 0) this.#finish(checkpointId);
+    const final = this.#final;
+    if (final?.checkpointId !== checkpointId || !final.uncommitted.delete(attemptId)) return;
+    if (final.uncommitted.size === 0) this.#finish(checkpointId);
   }
 
-  /** Everything is committed: the job is over once its head says so. */
+  /** Everything is committed: the job is finished once its head says so. */
   #finish(checkpointId: number): void {
-    if (checkpointId !== this.#finalCheckpoint || this.#settled) return;
+    if (checkpointId !== this.#final?.checkpointId || this.#phase.type !== 'running') return;
     this.#params.store.finish().then(
       () => {
-        const byWorker = new Map<string, string[]>();
-        for (const { worker, attemptId: id } of this.#attempts.values())
-          byWorker.set(worker, [...(byWorker.get(worker) ?? []), id]);
-        for (const [worker, attemptIds] of byWorker)
-          this.#send(worker, { type: 'finish', attemptIds });
+        if (this.#phase.type !== 'running') return;
+        this.#phase = { type: 'finishing' };
+        this.#wind(({ state, attemptId }) => ({
+          type: state === 'ended' ? 'finish' : 'cancel',
+          attemptIds: [attemptId],
+        }));
       },
       (error: unknown) => this.#retryOrFail(error, () => this.#finish(checkpointId)),
     );
   }
 
-  /** The store did not answer: it is asked again until it does. Anything else ends the job. */
+  /** Nothing begins any more; tasks are told to end, each in its way. */
+  #wind(farewell: (execution: Execution) => ToTaskManager): void {
+    this.#coordinator.stop();
+    this.#restarts.stop();
+    for (const source of this.#sources.values()) void source.close();
+    for (const execution of this.#executions.all)
+      if (!isOver(execution)) this.#send(execution.worker, farewell(execution));
+    this.#patience = this.#world.timers.after(END_PATIENCE_MS, () => this.#settle());
+    this.#onAttemptOver();
+  }
+
+  #settle(): void {
+    const phase = this.#phase;
+    this.#phase = { type: 'over' };
+    this.#patience?.cancel();
+    if (phase.type === 'finishing')
+      this.#outcome.resolve({
+        metrics: this.#metrics.total({
+          numberOfCompletedCheckpoints: this.#coordinator.completed,
+        }),
+      });
+    else if (phase.type === 'failing') this.#outcome.reject(phase.error);
+  }
+
+  /** A store that does not answer is asked again until it does. Anything else ends the job. */
   #retryOrFail(error: unknown, retry: () => void): void {
+    if (this.#phase.type !== 'running') return;
     if (!isMillraceError(error) || error.kind !== 'unavailable') {
-      this.#fail(asError(error));
+      this.fail(
+        isMillraceError(error)
+          ? error
+          : new MillraceError('internal', 'JOB_FAILED', asError(error).message, { cause: error }),
+      );
       return;
     }
     this.#world.logger.log('warn', `the checkpoint store does not answer: ${error.message}`);
     this.#world.timers.after(STORE_RETRY_MS, () => {
-      if (!this.#settled) retry();
+      if (this.#phase.type === 'running') retry();
     });
-  }
-
-  #addMetrics(attemptId: string, values: Readonly<Record<string, number>>): void {
-    const attempt = this.#byId.get(attemptId);
-    if (attempt === undefined) return;
-    for (const [name, value] of Object.entries(values)) {
-      if (!name.startsWith('num')) continue;
-      const key = `${attempt.vertex.name}.${name}`;
-      this.#metrics[key] = (this.#metrics[key] ?? 0) + value;
-    }
-  }
-
-  #onJobFailure(error: MillraceError): void {
-    if (error.kind === 'fenced') {
-      this.#fail(error);
-      return;
-    }
-    const first = [...this.#attempts.values()].find(({ state }) => !isOver(state));
-    if (first !== undefined) this.#onTaskState(first.attemptId, 'failed', toWireError(error));
-    if (first !== undefined)
-      this.#send(first.worker, { type: 'cancel', attemptIds: [first.attemptId] });
   }
 
   #discard(snapshots: readonly SubtaskSnapshot[]): void {
@@ -554,32 +495,9 @@ export class JobMaster {
     }
   }
 
-  #succeed(): void {
-    this.#settle();
-    this.#resolve({
-      metrics: {
-        ...this.#metrics,
-        numRestarts: this.restarts,
-        numberOfCompletedCheckpoints: this.#coordinator.completed,
-      },
-    });
-  }
-
-  #fail(error: Error): void {
-    if (this.#settled) return;
-    this.#settle();
-    this.#cancelAttempts(() => true);
-    this.#reject(
-      isMillraceError(error)
-        ? error
-        : new MillraceError('internal', 'JOB_FAILED', error.message, { cause: error }),
-    );
-  }
-
-  #settle(): void {
-    this.#settled = true;
-    this.#coordinator.stop();
-    for (const source of this.#sources.values()) void source.close();
+  #cancelAll(executions: readonly Execution[]): void {
+    for (const [worker, attemptIds] of byWorker(executions))
+      this.#send(worker, { type: 'cancel', attemptIds });
   }
 
   #broadcast(message: ToTaskManager): void {
@@ -587,6 +505,21 @@ export class JobMaster {
   }
 
   #send(worker: string, message: ToTaskManager): void {
-    this.#params.workers.find(({ name }) => name === worker)!.send(message);
+    this.#workerOf(worker).send(message);
+  }
+
+  #workerOf(name: string): WorkerRef {
+    return this.#params.workers.find((worker) => worker.name === name)!; // placed by the same list
   }
 }
+
+const errorOf = (wire: WireError | undefined): MillraceError =>
+  wire === undefined
+    ? new MillraceError('internal', 'TASK_FAILED', 'a task failed without a reason')
+    : fromWireError(wire);
+
+/** Enumerators are foreign code: what they throw need not be an error of ours. */
+const inEnumerator = (error: Error): MillraceError =>
+  isMillraceError(error)
+    ? error
+    : new MillraceError('internal', 'ENUMERATOR_FAILED', error.message, { cause: error });

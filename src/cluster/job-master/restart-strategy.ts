@@ -1,94 +1,101 @@
-/** Whether and when a failed job is restarted: Flink's strategies, as pure functions over what happened so far. */
-import type { Settings } from '../options.ts';
+/**
+ * Whether and when a failed job is restarted: Flink's strategies, as pure functions over what happened so far.
+ *
+ *   fixed-delay        so many restarts in all, each after the same delay
+ *   failure-rate       restarts while at most `failuresMax` failures fall into any interval
+ *   exponential-delay  delay = initial * multiplier^n, with jitter, between initial and maximum; n starts again from 0 after a calm time
+ *                      since the last restart; failures that happen before the restart is due are part of it
+ */
+import type { RestartStrategy } from '../job-options.ts';
 
-/** Everything a strategy remembers: when failures happened. */
+/** All that a strategy remembers; monotonic milliseconds. */
 export interface RestartHistory {
+  /** Of failure-rate: within the interval, oldest first. */
   readonly failuresMs: readonly number[];
-  /** Restarts since the backoff was reset. */
+  /** Restarts so far; of exponential-delay: since the last calm time. */
   readonly attempts: number;
-  readonly backoffMs: number;
+  /** When the last restart was, or is, due. */
+  readonly restartAtMs: number;
 }
 
-export const NO_RESTARTS: RestartHistory = { failuresMs: [], attempts: 0, backoffMs: 0 };
+export const NO_RESTARTS: RestartHistory = {
+  failuresMs: [],
+  attempts: 0,
+  restartAtMs: Number.NEGATIVE_INFINITY,
+};
 
 export type RestartDecision =
-  | { readonly restart: true; readonly delayMs: number; readonly history: RestartHistory }
+  | { readonly restart: true; readonly history: RestartHistory }
   | { readonly restart: false; readonly reason: string };
 
-/** `random` is uniform in [0, 1). */
+export interface FailureMoment {
+  readonly nowMs: number;
+  /** Uniform in [0, 1). */
+  readonly random: number;
+}
+
 export function decideRestart(
-  settings: Settings,
+  strategy: RestartStrategy,
   history: RestartHistory,
-  nowMs: number,
-  random: number,
+  failure: FailureMoment,
 ): RestartDecision {
-  const number = (key: string): number => Number(settings[`restart-strategy.${key}`]);
-  const failuresMs = [...history.failuresMs, nowMs];
-  switch (strategyOf(settings)) {
+  switch (strategy.type) {
     case 'none':
       return { restart: false, reason: 'restart-strategy.type is none' };
-    case 'fixed-delay': {
-      const attempts = history.attempts + 1;
-      const allowed = number('fixed-delay.attempts');
-      if (attempts > allowed)
-        return {
-          restart: false,
-          reason: `the ${allowed} restarts of the fixed-delay strategy are used up`,
-        };
-      return {
-        restart: true,
-        delayMs: number('fixed-delay.delay'),
-        history: { ...history, failuresMs, attempts },
-      };
-    }
-    case 'failure-rate': {
-      const interval = number('failure-rate.failure-rate-interval');
-      const allowed = number('failure-rate.max-failures-per-interval');
-      const recent = failuresMs.filter((failure) => nowMs - failure < interval);
-      if (recent.length > allowed)
-        return {
-          restart: false,
-          reason: `${recent.length} failures within ${interval} ms; ${allowed} are allowed`,
-        };
-      return {
-        restart: true,
-        delayMs: number('failure-rate.delay'),
-        history: { ...history, failuresMs: recent },
-      };
-    }
-    default:
-      return exponential(settings, history, nowMs, random);
+    case 'fixed-delay':
+      return fixedDelay(strategy, history, failure);
+    case 'failure-rate':
+      return failureRate(strategy, history, failure);
+    case 'exponential-delay':
+      return exponentialDelay(strategy, history, failure);
   }
 }
 
-function exponential(
-  settings: Settings,
+type Strategy<Type extends RestartStrategy['type']> = Extract<RestartStrategy, { type: Type }>;
+
+const usedUp = (type: string, attemptsMax: number): RestartDecision => ({
+  restart: false,
+  reason: `the ${attemptsMax} restarts of the ${type} strategy are used up`,
+});
+
+function fixedDelay(
+  { type, attemptsMax, delayMs }: Strategy<'fixed-delay'>,
   history: RestartHistory,
-  nowMs: number,
-  random: number,
+  { nowMs }: FailureMoment,
 ): RestartDecision {
-  const number = (key: string): number =>
-    Number(settings[`restart-strategy.exponential-delay.${key}`]);
-  const last = history.failuresMs.at(-1);
-  const calm =
-    last === undefined || nowMs - last >= number('reset-backoff-threshold') + history.backoffMs;
-  const attempts = calm ? 1 : history.attempts + 1;
-  const limit = settings['restart-strategy.exponential-delay.attempts-before-reset-backoff'];
-  if (limit !== null && attempts > Number(limit))
-    return {
-      restart: false,
-      reason: `the ${Number(limit)} restarts of the exponential-delay strategy are used up`,
-    };
-  const backoffMs = calm
-    ? number('initial-backoff')
-    : Math.min(history.backoffMs * number('backoff-multiplier'), number('max-backoff'));
-  const jitter = (random * 2 - 1) * number('jitter-factor');
-  const delayMs = Math.min(Math.round(backoffMs * (1 + jitter)), number('max-backoff'));
-  return { restart: true, delayMs, history: { failuresMs: [nowMs], attempts, backoffMs } };
+  const attempts = history.attempts + 1;
+  if (attempts > attemptsMax) return usedUp(type, attemptsMax);
+  return { restart: true, history: { ...history, attempts, restartAtMs: nowMs + delayMs } };
 }
 
-function strategyOf(settings: Settings): string {
-  const given = settings['restart-strategy.type'];
-  if (given !== null) return String(given);
-  return settings['execution.checkpointing.interval'] === null ? 'none' : 'exponential-delay';
+function failureRate(
+  { failuresMax, intervalMs, delayMs }: Strategy<'failure-rate'>,
+  history: RestartHistory,
+  { nowMs }: FailureMoment,
+): RestartDecision {
+  const failuresMs = [...history.failuresMs, nowMs].filter((at) => nowMs - at <= intervalMs);
+  if (failuresMs.length > failuresMax)
+    return {
+      restart: false,
+      reason: `${failuresMs.length} failures within ${intervalMs} ms; ${failuresMax} are allowed`,
+    };
+  const attempts = history.attempts + 1;
+  return { restart: true, history: { failuresMs, attempts, restartAtMs: nowMs + delayMs } };
+}
+
+function exponentialDelay(
+  strategy: Strategy<'exponential-delay'>,
+  history: RestartHistory,
+  { nowMs, random }: FailureMoment,
+): RestartDecision {
+  if (nowMs <= history.restartAtMs) return { restart: true, history };
+  const { type, initialMs, maxMs, multiplier, resetThresholdMs, jitter, attemptsMax } = strategy;
+  const before = nowMs - history.restartAtMs >= resetThresholdMs ? 0 : history.attempts;
+  if (before + 1 > attemptsMax) return usedUp(type, attemptsMax);
+  // After many attempts the power is beyond any number.
+  const backoffMs = Math.min(initialMs * multiplier ** before, Number.MAX_SAFE_INTEGER);
+  const offsetMs = (random * 2 - 1) * backoffMs * jitter;
+  const delayMs = Math.max(initialMs, Math.min(Math.trunc(backoffMs + offsetMs), maxMs));
+  const restartAtMs = nowMs + delayMs;
+  return { restart: true, history: { failuresMs: [], attempts: before + 1, restartAtMs } };
 }

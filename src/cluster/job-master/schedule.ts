@@ -21,15 +21,26 @@ export interface WorkerSlots {
 /** vertexId -> worker of each subtask. */
 export type Placement = ReadonlyMap<string, readonly string[]>;
 
-/** @throws `invalid` NOT_ENOUGH_SLOTS */
-export function placeSubtasks(graph: JobGraph, workers: readonly WorkerSlots[]): Placement {
+/** Slots that each slot sharing group takes: as many as its widest vertex has subtasks. */
+function groupSlots(graph: JobGraph): ReadonlyMap<string, number> {
   const groups = new Map<string, number>();
   for (const { slotSharingGroup, parallelism } of graph.vertices)
     groups.set(slotSharingGroup, Math.max(groups.get(slotSharingGroup) ?? 0, parallelism));
+  return groups;
+}
+
+export const slotsNeeded = (graph: JobGraph): number =>
+  groupSlots(graph)
+    .values()
+    .reduce((a, b) => a + b, 0);
+
+/** @throws `invalid` NOT_ENOUGH_SLOTS */
+export function placeSubtasks(graph: JobGraph, workers: readonly WorkerSlots[]): Placement {
+  const groups = groupSlots(graph);
   const slots = workers.flatMap(({ name, slots: count }) =>
     Array.from({ length: count }, () => name),
   );
-  const needed = [...groups.values()].reduce((a, b) => a + b, 0);
+  const needed = slotsNeeded(graph);
   if (needed > slots.length)
     throw invalid(
       'NOT_ENOUGH_SLOTS',
@@ -50,13 +61,6 @@ export function placeSubtasks(graph: JobGraph, workers: readonly WorkerSlots[]):
   );
 }
 
-export const slotsNeeded = (graph: JobGraph): number => {
-  const groups = new Map<string, number>();
-  for (const { slotSharingGroup, parallelism } of graph.vertices)
-    groups.set(slotSharingGroup, Math.max(groups.get(slotSharingGroup) ?? 0, parallelism));
-  return [...groups.values()].reduce((a, b) => a + b, 0);
-};
-
 /** Target subtasks of source subtask `index` on an edge, in channel order. */
 export function targetsOf(
   edge: JobEdge,
@@ -67,11 +71,12 @@ export function targetsOf(
   if (edge.partitioning === 'forward') return [index];
   if (edge.partitioning === 'global') return [0];
   if (edge.partitioning !== 'rescale') return all;
-  // Pointwise: each side's subtasks are spread evenly over the other's.
+  // Pointwise, as Flink deals them out: each subtask of the smaller side has a run of the larger side's.
   return all.filter((target) =>
     targets >= sources
       ? Math.floor((target * sources) / targets) === index
-      : target === Math.floor((index * targets) / sources),
+      : Math.floor((target * sources) / targets) <= index &&
+        index < Math.floor(((target + 1) * sources) / targets),
   );
 }
 
@@ -82,7 +87,7 @@ export interface Connected {
 
 export const subtaskKey = (vertexId: string, index: number): string => `${vertexId}#${index}`;
 
-/** Channels of all edges among `vertexIds`, numbered from `firstChannel`. */
+/** Channels of all edges among `vertexIds`; a number is never used again within a job. */
 export function connectSubtasks(
   graph: JobGraph,
   vertexIds: ReadonlySet<string>,

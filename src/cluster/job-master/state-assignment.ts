@@ -4,8 +4,9 @@
  */
 import { MillraceError } from '../../base/errors.ts';
 import type { JobGraph, JobVertex } from '../../graph/job-graph.ts';
+import type { LogicalNode } from '../../graph/logical-graph.ts';
 import type { OperatorRestore } from '../../runtime/task-descriptor.ts';
-import type { CheckpointRecord } from '../../state/checkpoint-record.ts';
+import type { CheckpointRecord, OperatorRecord } from '../../state/checkpoint-record.ts';
 import type { OperatorSnapshot } from '../../state/snapshot.ts';
 import { intersectRanges, keyGroupRangeOf } from '../../types/key-group.ts';
 
@@ -31,41 +32,58 @@ export function checkRestore(
   graph: JobGraph,
   ignoreUnclaimed: boolean,
 ): void {
+  const reasons = refusals(record, graph, ignoreUnclaimed);
+  if (reasons.length === 0) return;
+  const { checkpointId } = record;
+  throw new MillraceError(
+    'data',
+    'RESTORE_REFUSED',
+    `checkpoint ${checkpointId} cannot be restored into this program:\n  ${reasons.join('\n  ')}`,
+    { details: { checkpointId, reasons } },
+  );
+}
+
+function refusals(
+  record: CheckpointRecord,
+  graph: JobGraph,
+  ignoreUnclaimed: boolean,
+): readonly string[] {
   const reasons: string[] = [];
   const current = new Map(
     graph.vertices.flatMap((vertex) =>
-      vertex.operators.map((operator) => [operator.id, vertex] as const),
+      vertex.operators.map((operator) => [operator.id, operator] as const),
     ),
   );
-  for (const old of record.vertices) {
-    for (const operator of old.operators) {
-      const subtasks = oldSubtasksOf(record, operator.id)!;
-      if (!holdsState(subtasks)) continue;
-      const vertex = current.get(operator.id);
-      const keyed = subtasks.some((snapshot) => (snapshot?.keyed.length ?? 0) > 0);
-      if (vertex === undefined) {
-        if (!ignoreUnclaimed)
-          reasons.push(
-            `operator "${operator.name}"${operator.uid === undefined ? '' : ` (uid ${operator.uid})`} has state in the checkpoint and is not in the program; give its successor the same uid, or set execution.state-recovery.ignore-unclaimed-state to drop it`,
-          );
-      } else if (keyed && vertex.maxParallelism !== operator.maxParallelism) {
-        reasons.push(
-          `operator "${operator.name}" was taken with maxParallelism ${operator.maxParallelism} and has ${vertex.maxParallelism} now; its key groups would not match`,
-        );
-      }
+  for (const old of record.vertices.flatMap(({ operators }) => operators)) {
+    const subtasks = oldSubtasksOf(record, old.id)!;
+    const now = current.get(old.id);
+    if (now === undefined) {
+      if ((holdsState(subtasks) || old.coordinator !== undefined) && !ignoreUnclaimed)
+        reasons.push(unclaimed(old));
+    } else if (subtasks.some((snapshot) => (snapshot?.keyed.length ?? 0) > 0)) {
+      const reason = keyedRefusal(old, now);
+      if (reason !== undefined) reasons.push(reason);
     }
   }
-  if (reasons.length > 0) {
-    throw new MillraceError(
-      'data',
-      'RESTORE_REFUSED',
-      `checkpoint ${record.checkpointId} cannot be restored into this program:\n  ${reasons.join('\n  ')}`,
-      {
-        details: { checkpointId: record.checkpointId, reasons },
-      },
-    );
-  }
+  return reasons;
 }
+
+const unclaimed = ({ name, uid }: OperatorRecord): string =>
+  `operator "${name}"${uid === undefined ? '' : ` (uid ${uid})`} has state in the checkpoint and is not in the program; give its successor the same uid, or set execution.state-recovery.ignore-unclaimed-state to drop it`;
+
+/** Why the keyed state of an operator does not fit it any more. */
+function keyedRefusal(old: OperatorRecord, now: LogicalNode): string | undefined {
+  if (now.keySchema === undefined)
+    return `operator "${old.name}" has state by key in the checkpoint and reads no keyed stream now; give it another uid if it is another operator`;
+  if (now.maxParallelism !== old.maxParallelism)
+    return `operator "${old.name}" was taken with maxParallelism ${old.maxParallelism} and has ${now.maxParallelism} now; its key groups would not match`;
+  return undefined;
+}
+
+/** The enumerator's state of a source. */
+export const enumeratorStateOf = (record: CheckpointRecord, operatorId: string) =>
+  record.vertices.flatMap(({ operators }) => operators).find(({ id }) => id === operatorId)
+    ?.coordinator;
 
 /** State for one new subtask, by operator id. */
 export function assignState(
