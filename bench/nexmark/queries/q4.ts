@@ -4,21 +4,22 @@
  */
 import { type DataStream, listState, t, valueState } from '../../../src/index.ts';
 import type { Event } from '../model.ts';
-import { dropEarly } from './early-bids.ts';
+import { dropEarly, waitFor } from './early-bids.ts';
 import { auctionsOf, bidsOf } from './streams.ts';
 
 /** `previous` is 0 for the first bid of an auction: prices are positive. */
 const raiseSchema = t.struct({ category: t.int64(), price: t.int64(), previous: t.int64() });
-const auctionState = t.struct({
+/** An auction and its highest bid so far, or 0. */
+const auctionSchema = t.struct({
   category: t.int64(),
   dateTime: t.timestamp(),
   expires: t.timestamp(),
+  highest: t.int64(),
 });
 const offerSchema = t.struct({ price: t.int64(), dateTime: t.timestamp() });
 
 const openStates = {
-  auction: valueState(auctionState),
-  highest: valueState(t.int64(), { default: 0 }),
+  auction: valueState(auctionSchema),
   early: listState(offerSchema),
 };
 
@@ -31,7 +32,6 @@ const raises = (events: DataStream<Event>) =>
       {
         state: openStates,
         processElement1({ category, dateTime, expires }, { state, timers }, out) {
-          state.auction.value = { category, dateTime, expires };
           timers.registerEventTimeTimer(expires);
           let previous = 0;
           for (const { price, dateTime: at } of state.early.get()) {
@@ -39,27 +39,23 @@ const raises = (events: DataStream<Event>) =>
             out.collect({ category, price, previous });
             previous = price;
           }
-          if (previous > 0) state.highest.value = previous;
+          state.auction.value = { category, dateTime, expires, highest: previous };
           state.early.clear();
         },
         processElement2({ price, dateTime }, { state, timers }, out) {
           const auction = state.auction.value;
           if (auction === undefined) {
-            state.early.add({ price, dateTime });
-            timers.registerEventTimeTimer(dateTime);
+            waitFor(state.early, timers, { price, dateTime });
             return;
           }
-          if (dateTime < auction.dateTime || dateTime > auction.expires) return;
-          const previous = state.highest.value;
-          if (price <= previous) return;
-          state.highest.value = price;
-          out.collect({ category: auction.category, price, previous });
+          const { category, expires, highest: previous } = auction;
+          if (dateTime < auction.dateTime || dateTime > expires || price <= previous) return;
+          state.auction.value = { category, dateTime: auction.dateTime, expires, highest: price };
+          out.collect({ category, price, previous });
         },
-        onTimer(timestamp, { state }) {
-          dropEarly(state.early, timestamp);
-          if ((state.auction.value?.expires ?? 0) > timestamp) return;
-          state.auction.clear();
-          state.highest.clear();
+        onTimer(timestamp, { state, timers }) {
+          dropEarly(state.early, timers, timestamp);
+          if ((state.auction.value?.expires ?? 0) <= timestamp) state.auction.clear();
         },
       },
       raiseSchema,

@@ -6,7 +6,7 @@
  */
 import { type DataStream, listState, t, valueState } from '../../../src/index.ts';
 import type { Event } from '../model.ts';
-import { dropEarly } from './early-bids.ts';
+import { dropEarly, waitFor } from './early-bids.ts';
 import { auctionsOf, bidsOf } from './streams.ts';
 
 const SALES = 10;
@@ -18,10 +18,15 @@ const saleSchema = t.struct({
   closed: t.timestamp(),
 });
 const openStates = {
+  /** With its highest bid so far, or 0. */
   auction: valueState(
-    t.struct({ seller: t.int64(), dateTime: t.timestamp(), expires: t.timestamp() }),
+    t.struct({
+      seller: t.int64(),
+      dateTime: t.timestamp(),
+      expires: t.timestamp(),
+      highest: t.int64(),
+    }),
   ),
-  highest: valueState(t.int64(), { default: 0 }),
   early: listState(t.struct({ price: t.int64(), dateTime: t.timestamp() })),
 };
 
@@ -33,36 +38,30 @@ const sales = (events: DataStream<Event>) =>
       {
         state: openStates,
         processElement1({ seller, dateTime, expires }, { state, timers }) {
-          state.auction.value = { seller, dateTime, expires };
           timers.registerEventTimeTimer(expires);
           let highest = 0;
           for (const { price, dateTime: at } of state.early.get())
             if (at >= dateTime && at <= expires && price > highest) highest = price;
-          if (highest > 0) state.highest.value = highest;
+          state.auction.value = { seller, dateTime, expires, highest };
           state.early.clear();
         },
         processElement2({ price, dateTime }, { state, timers }) {
           const auction = state.auction.value;
           if (auction === undefined) {
-            state.early.add({ price, dateTime });
-            timers.registerEventTimeTimer(dateTime);
-          } else if (
-            dateTime >= auction.dateTime &&
-            dateTime <= auction.expires &&
-            price > state.highest.value
-          ) {
-            state.highest.value = price;
+            waitFor(state.early, timers, { price, dateTime });
+            return;
           }
+          const { seller, expires, highest } = auction;
+          if (dateTime < auction.dateTime || dateTime > expires || price <= highest) return;
+          state.auction.value = { seller, dateTime: auction.dateTime, expires, highest: price };
         },
-        onTimer(timestamp, { key, state }, out) {
-          dropEarly(state.early, timestamp);
+        onTimer(timestamp, { key, state, timers }, out) {
+          dropEarly(state.early, timers, timestamp);
           const auction = state.auction.value;
           if (auction === undefined || auction.expires > timestamp) return;
-          const price = state.highest.value;
-          if (price > 0)
-            out.collect({ auction: key, seller: auction.seller, price, closed: timestamp });
+          const { seller, highest: price } = auction;
+          if (price > 0) out.collect({ auction: key, seller, price, closed: timestamp });
           state.auction.clear();
-          state.highest.clear();
         },
       },
       saleSchema,

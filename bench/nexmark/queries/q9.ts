@@ -1,7 +1,7 @@
 /** Winning bids: each auction with its highest bid so far, the earlier of equals, while it was open. Continuous: a better bid replaces. */
 import { type DataStream, listState, valueState } from '../../../src/index.ts';
 import { type Auction, auctionSchema, type Bid, bidSchema, type Event } from '../model.ts';
-import { dropEarly } from './early-bids.ts';
+import { dropEarly, waitFor } from './early-bids.ts';
 import { auctionsOf, bidsOf } from './streams.ts';
 
 const states = {
@@ -31,16 +31,15 @@ export const q9 = (events: DataStream<Event>) =>
       processElement2(bid, { state, timers }, out) {
         const auction = state.auction.value;
         if (auction === undefined) {
-          state.early.add(bid);
-          timers.registerEventTimeTimer(bid.dateTime);
+          waitFor(state.early, timers, bid);
           return;
         }
         if (!wins(bid, auction, state.best.value)) return;
         state.best.value = bid;
         out.collect(winningBid(auction, bid));
       },
-      onTimer(timestamp, { state }) {
-        dropEarly(state.early, timestamp);
+      onTimer(timestamp, { state, timers }) {
+        dropEarly(state.early, timers, timestamp);
         if ((state.auction.value?.expires ?? 0) > timestamp) return;
         state.auction.clear();
         state.best.clear();

@@ -9,22 +9,29 @@ export function fireTimers<T extends TimerTable>(
   until: number,
   limit: number,
 ): TimerProgress {
+  const all = [...services.values()];
   let left = limit;
   for (;;) {
-    let earliest: CellTimerService<unknown, T> | undefined;
-    for (const service of services.values()) {
-      const next = service.next(domain);
-      if (
-        next !== Number.POSITIVE_INFINITY &&
-        next <= until &&
-        next < (earliest?.next(domain) ?? Number.POSITIVE_INFINITY)
-      )
-        earliest = service;
-    }
-    if (earliest === undefined) return 'done';
+    const earliest = all.length === 1 ? all[0]! : earliestOf(all, domain);
+    if (earliest === undefined || !isDue(earliest.next(domain), until)) return 'done';
     if (left === 0) return 'more';
     const fired = earliest.fireNext(domain, until);
     if (fired === 'load') return 'load';
     if (fired === 'fired') left--;
   }
+}
+
+/** +Infinity is no time: there is no timer. */
+const isDue = (next: number, until: number): boolean =>
+  next !== Number.POSITIVE_INFINITY && next <= until;
+
+/** The first of those that come first. */
+function earliestOf<T extends TimerTable>(
+  services: readonly CellTimerService<unknown, T>[],
+  domain: TimerDomain,
+): CellTimerService<unknown, T> | undefined {
+  let earliest = services[0];
+  for (const service of services)
+    if (service.next(domain) < earliest!.next(domain)) earliest = service;
+  return earliest;
 }
