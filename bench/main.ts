@@ -20,6 +20,10 @@ const BENCHES: Readonly<Record<string, { readonly about: string; load(): Promise
     load: () => import('./types.ts'),
   },
   runtime: { about: 'the engine against hand-written loops', load: () => import('./runtime.ts') },
+  kafka: {
+    about: 'Kafka to Kafka exactly-once against the client alone; needs Java and Maven',
+    load: () => import('./kafka.ts'),
+  },
   nexmark: {
     about: 'the Nexmark queries against hand-written loops and other engines; --help for options',
     load: () => import('./nexmark/bench.ts'),

@@ -2,7 +2,8 @@
 export { type ClusterOptions, kafkaCluster, type SaslMechanism } from './cluster.ts';
 export type { TlsOptions } from './socket-transport.ts';
 export type { KafkaHeaders, KafkaRecord } from './kafka-record.ts';
-export { kafkaSink, type KafkaSinkOptions } from './kafka-sink.ts';
+export { kafkaSink } from './kafka-sink.ts';
+export type { KafkaSinkOptions } from './kafka-sink-options.ts';
 export { kafkaSource, type KafkaSourceOptions } from './kafka-source.ts';
 export type { Compression } from './record-batch-builder.ts';
 export type { OffsetsByTopic, Otherwise, StartFrom, Until } from './start-offsets.ts';

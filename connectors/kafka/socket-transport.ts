@@ -47,6 +47,8 @@ export interface SocketTransportOptions {
   readonly sasl: SASLOptions | undefined;
 }
 
+const IP_ADDRESS = /^[\d.]+$|:/;
+
 type Channel = 'requests' | 'produce' | 'fetch';
 
 export class SocketTransport implements KafkaTransport {
@@ -193,7 +195,8 @@ export class SocketTransport implements KafkaTransport {
     const options: ConnectionOptions = {
       connectTimeout: connectTimeoutMs,
       requestTimeout: requestTimeoutMs,
-      ...(tls === undefined ? {} : { tls: { ...tls }, tlsServerName: true }),
+      // An address has no place in the server name that TLS sends.
+      ...(tls === undefined ? {} : { tls: { ...tls }, tlsServerName: !IP_ADDRESS.test(host) }),
       ...(sasl === undefined ? {} : { sasl }),
     };
     const connection = new Connection(clientId, options);

@@ -26,6 +26,8 @@ export interface KafkaServiceOptions {
   readonly properties?: Readonly<Record<string, string>>;
   /** A second listener that asks for SASL: PLAIN and SCRAM, with this user. */
   readonly sasl?: { readonly username: string; readonly password: string };
+  /** A third listener that speaks TLS, with a certificate of its own making for 127.0.0.1. */
+  readonly tls?: boolean;
 }
 
 export interface KafkaService {
@@ -33,6 +35,8 @@ export interface KafkaService {
   readonly bootstrapServers: string;
   /** Of the listener with SASL, if one was asked for. */
   readonly saslBootstrapServers: string | undefined;
+  /** Of the listener with TLS, if one was asked for, and the certificate to trust. */
+  readonly tls: { readonly bootstrapServers: string; readonly ca: string } | undefined;
   readonly process: ServiceProcess;
   /** SIGKILL and start again on the same data. */
   restart(): Promise<void>;
@@ -49,11 +53,20 @@ export async function startKafka(
   const classPath = await findClassPath();
   if (typeof classPath !== 'string') return classPath;
   const folder = await mkdtemp(`${tmpdir()}/millrace-kafka-`);
-  const [port, controllerPort, saslPort] = [await freePort(), await freePort(), await freePort()];
+  const ports = { port: await freePort(), controllerPort: await freePort() };
+  const { port } = ports;
+  const [saslPort, tlsPort] = [await freePort(), await freePort()];
   const { sasl } = options;
+  const ca = options.tls === true ? await makeCertificate(folder) : undefined;
+  const listeners: Listener[] = [
+    { name: 'PLAINTEXT', protocol: 'PLAINTEXT', port },
+    ...(sasl === undefined ? [] : [{ name: 'SASL', protocol: 'SASL_PLAINTEXT', port: saslPort }]),
+    ...(ca === undefined ? [] : [{ name: 'TLS', protocol: 'SSL', port: tlsPort }]),
+  ];
   const properties = {
-    ...propertiesOf({ folder, port, controllerPort }),
-    ...(sasl === undefined ? {} : saslPropertiesOf({ port, controllerPort, saslPort }, sasl)),
+    ...propertiesOf({ ...ports, folder, listeners }),
+    ...(sasl === undefined ? {} : saslPropertiesOf(sasl)),
+    ...(ca === undefined ? {} : tlsPropertiesOf(folder)),
     ...options.properties,
   };
   const file = `${folder}/server.properties`;
@@ -84,6 +97,7 @@ export async function startKafka(
   return {
     bootstrapServers: `127.0.0.1:${port}`,
     saslBootstrapServers: sasl === undefined ? undefined : `127.0.0.1:${saslPort}`,
+    tls: ca === undefined ? undefined : { bootstrapServers: `127.0.0.1:${tlsPort}`, ca },
     process,
     restart: () => process.restart(),
     pause: () => process.pause(),
@@ -94,25 +108,34 @@ export async function startKafka(
 
 const JVM_OPTIONS = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto'];
 
-interface Ports {
+interface Listener {
+  readonly name: string;
+  readonly protocol: string;
   readonly port: number;
-  readonly controllerPort: number;
 }
 
 function propertiesOf({
   folder,
-  port,
   controllerPort,
-}: Ports & { folder: string }): Record<string, string> {
+  listeners,
+}: {
+  readonly folder: string;
+  readonly controllerPort: number;
+  readonly listeners: readonly Listener[];
+}): Record<string, string> {
+  const addresses = listeners.map(({ name, port }) => `${name}://127.0.0.1:${port}`);
   return {
     'process.roles': 'broker,controller',
     'node.id': '1',
     'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
-    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+    listeners: [...addresses, `CONTROLLER://127.0.0.1:${controllerPort}`].join(','),
+    'advertised.listeners': addresses.join(','),
     'controller.listener.names': 'CONTROLLER',
     'inter.broker.listener.name': 'PLAINTEXT',
-    'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
+    'listener.security.protocol.map': [
+      'CONTROLLER:PLAINTEXT',
+      ...listeners.map(({ name, protocol }) => `${name}:${protocol}`),
+    ].join(','),
     'log.dirs': `${folder}/data`,
     'auto.create.topics.enable': 'false',
     'offsets.topic.replication.factor': '1',
@@ -129,22 +152,48 @@ function propertiesOf({
   };
 }
 
-function saslPropertiesOf(
-  { port, controllerPort, saslPort }: Ports & { saslPort: number },
-  { username, password }: { readonly username: string; readonly password: string },
-): Record<string, string> {
+function saslPropertiesOf({
+  username,
+  password,
+}: {
+  readonly username: string;
+  readonly password: string;
+}): Record<string, string> {
   const plain = 'org.apache.kafka.common.security.plain.PlainLoginModule required';
   const scram = 'org.apache.kafka.common.security.scram.ScramLoginModule required;';
   return {
-    listeners: `PLAINTEXT://127.0.0.1:${port},SASL://127.0.0.1:${saslPort},CONTROLLER://127.0.0.1:${controllerPort}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port},SASL://127.0.0.1:${saslPort}`,
-    'listener.security.protocol.map':
-      'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT',
     'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512',
     'listener.name.sasl.plain.sasl.jaas.config': `${plain} user_${username}="${password}";`,
     'listener.name.sasl.scram-sha-256.sasl.jaas.config': scram,
     'listener.name.sasl.scram-sha-512.sasl.jaas.config': scram,
   };
+}
+
+const STORE_PASSWORD = 'for-tests-only';
+
+const tlsPropertiesOf = (folder: string): Record<string, string> => ({
+  'listener.name.tls.ssl.keystore.location': `${folder}/keystore.p12`,
+  'listener.name.tls.ssl.keystore.type': 'PKCS12',
+  'listener.name.tls.ssl.keystore.password': STORE_PASSWORD,
+  'listener.name.tls.ssl.key.password': STORE_PASSWORD,
+});
+
+/** A key and a certificate for 127.0.0.1 that signs itself, by the tool of the Java runtime; the certificate as PEM. */
+async function makeCertificate(folder: string): Promise<string> {
+  const store = [
+    '-keystore',
+    `${folder}/keystore.p12`,
+    '-storepass',
+    STORE_PASSWORD,
+    '-alias',
+    'broker',
+  ];
+  await run('keytool', [
+    ...['-genkeypair', '-storetype', 'PKCS12', '-keyalg', 'EC', '-validity', '30'],
+    ...['-dname', 'CN=127.0.0.1', '-ext', 'SAN=IP:127.0.0.1', ...store],
+  ]);
+  const { stdout } = await run('keytool', ['-exportcert', '-rfc', ...store]);
+  return stdout;
 }
 
 async function format(

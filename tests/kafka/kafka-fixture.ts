@@ -213,22 +213,22 @@ export async function readToEnd<T>(
 let attempts = 0;
 
 /** One try of a sink's subtask, driven by hand: the committables of each checkpoint are its caller's to keep. */
-export class SinkAttempt {
-  readonly writer: SinkWriter<string>;
+export class SinkAttempt<T = string> {
+  readonly writer: SinkWriter<T>;
   readonly committer: Committer | undefined;
 
-  private constructor(writer: SinkWriter<string>, committer: Committer | undefined) {
+  private constructor(writer: SinkWriter<T>, committer: Committer | undefined) {
     this.writer = writer;
     this.committer = committer;
   }
 
   /** `restored` is committed first, as an operator does. */
-  static async open(
-    sink: Sink<string>,
+  static async open<T>(
+    sink: Sink<T>,
     restored: readonly Committable[] = [],
     subtaskIndex = 0,
     parallelism = 1,
-  ): Promise<SinkAttempt> {
+  ): Promise<SinkAttempt<T>> {
     const context: SinkWriterContext = {
       jobId: 'job',
       operatorId: 'sink',
@@ -246,7 +246,7 @@ export class SinkAttempt {
     return new SinkAttempt(await sink.createWriter(context), committer);
   }
 
-  async write(...values: string[]): Promise<void> {
+  async write(...values: T[]): Promise<void> {
     await this.writer.write({ values, timestamps: null });
   }
 

@@ -246,6 +246,8 @@ class KilledJob {
     const args = [
       ...[JOB, '--brokers', broker.bootstrapServers, '--input', input, '--output', output],
       ...['--dir', dir, '--die', death, '--die-at', String(1 + this.#random.int(6))],
+      // Each start may rescale the job.
+      ...['--parallelism', String(1 + this.#random.int(3))],
     ];
     const lifeMs = STARTUP_MS + this.#random.int(LIFE_MS);
     return new Promise((resolve, reject) => {

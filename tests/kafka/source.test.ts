@@ -19,7 +19,7 @@ import {
 } from './kafka-fixture.ts';
 
 const SASL = { username: 'reader', password: 'a secret' } as const;
-const broker = await startKafka({ sasl: SASL });
+const broker = await startKafka({ sasl: SASL, tls: true });
 if (isMissing(broker)) reportMissing('Kafka (source)', broker);
 else {
   const kafka = new TestCluster(broker.bootstrapServers);
@@ -337,6 +337,25 @@ else {
           return true;
         });
       });
+
+    test('TLS: a broker with a trusted certificate is read from, others are refused by name', async () => {
+      const topic = await kafka.topic();
+      await write(topic, '0a');
+      const { bootstrapServers, ca } = broker.tls!;
+      const sourceOf = (options: Partial<Parameters<typeof kafkaCluster>[0]>) =>
+        kafkaSource({
+          cluster: kafkaCluster({ bootstrapServers, ...options }),
+          topics: [topic],
+          value: text,
+          until: 'latest',
+          unavailableTimeout: '300 ms',
+        });
+      assert.deepEqual((await readToEnd(sourceOf({ tls: { ca } }))).values, ['0a']);
+      await assert.rejects(discover(sourceOf({ tls: {} })), { code: 'KAFKA_TLS_FAILED' });
+      const plaintext = { bootstrapServers: broker.bootstrapServers, tls: { ca } };
+      await assert.rejects(discover(sourceOf(plaintext)), { code: 'KAFKA_TLS_FAILED' });
+      await assert.rejects(discover(sourceOf({})), { kind: 'unavailable' });
+    });
 
     test('a broker that cannot be reached fails the source after its timeout, by name', async () => {
       const source = kafkaSource({
