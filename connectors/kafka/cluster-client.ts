@@ -218,8 +218,8 @@ export function failureOf(what: string, code: number): MillraceError {
     );
   if (code === KafkaError.UNSUPPORTED_VERSION)
     return invalid(
-      'KAFKA_BROKER_TOO_OLD',
-      `${what}: ${errorName(code)}. The connector needs brokers from 3.1 on`,
+      'KAFKA_BROKER_UNSUPPORTED',
+      `${what}: ${errorName(code)}. The connector needs Apache Kafka 3.1 or newer`,
       details,
     );
   return new MillraceError(

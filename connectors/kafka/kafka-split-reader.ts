@@ -122,6 +122,7 @@ export class KafkaSplitReader<T> implements SplitReader<T> {
       const decoded = deserialize(cursor, slot);
       this.#atRecord = decoded instanceof Promise;
       if (decoded instanceof Promise) {
+        decoded.catch(() => {}); // it is waited for by the next poll
         this.#needs = decoded;
         break;
       }

@@ -128,7 +128,7 @@ export class Producer {
     builder.append(key, value, timestamp, headers);
     this.#bufferedBytes += builder.bytes - before;
     this.#recordsSent++;
-    this.#linger ??= this.#services.timers.after(this.#options.lingerMs, () => this.#sealAll());
+    this.#linger ??= this.#services.timers.after(this.#options.lingerMs, () => this.#onLinger());
   }
 
   /** A promise when more is buffered than should be. */
@@ -171,6 +171,14 @@ export class Producer {
     this.#linger?.cancel();
     this.#linger = undefined;
     for (const lane of this.#lanes.values()) if (lane.builder !== undefined) this.#seal(lane);
+  }
+
+  #onLinger(): void {
+    try {
+      this.#sealAll();
+    } catch (error) {
+      this.#fail(asError(error));
+    }
   }
 
   #seal(lane: Lane): void {

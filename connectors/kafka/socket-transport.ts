@@ -16,6 +16,7 @@ import type {
 import {
   addPartitionsToTxnApi,
   type Api,
+  apiVersionsApi,
   endTxnApi,
   fetchApi,
   findCoordinatorApi,
@@ -23,6 +24,7 @@ import {
   listOffsetsApi,
   listTransactionsApi,
   metadataApi,
+  NEEDED_APIS,
   offsetCommitApi,
   offsetFetchApi,
   produceApi,
@@ -56,6 +58,8 @@ export class SocketTransport implements KafkaTransport {
   readonly #services: TransportServices;
   readonly #connections = new Map<string, Promise<Connection>>();
   readonly #brokers = new Map<number, Broker>();
+  /** Brokers whose versions fit. */
+  readonly #checked = new Set<string>();
   #bootstrap = 0;
   #closed = false;
 
@@ -156,6 +160,15 @@ export class SocketTransport implements KafkaTransport {
     request: Request,
   ): Promise<Answer> {
     const connection = await this.#connection(host, port, channel);
+    return this.#exchange(connection, api, request, `${host}:${port}/${channel}`);
+  }
+
+  #exchange<Request, Answer>(
+    connection: Connection,
+    api: Api<Request, Answer>,
+    request: Request,
+    name: string,
+  ): Promise<Answer> {
     return new Promise((resolve, reject) => {
       connection.send(
         api.key,
@@ -163,13 +176,13 @@ export class SocketTransport implements KafkaTransport {
         () => api.write(request),
         (_correlation, _key, _version, reader) => api.read(reader),
         true,
-        true,
+        api.plainHeader !== true,
         (error: unknown, answer) => {
           if (error === null || error === undefined) resolve(answer as Answer); // there is one when there is no error
           else {
             // A parser that throws comes here too: an answer in another format than asked for is no answer.
-            this.#forget(`${host}:${port}/${channel}`, connection);
-            reject(noAnswer(api.name, `from ${host}:${port}`, error));
+            this.#forget(name, connection);
+            reject(noAnswer(api.name, `from ${name}`, error));
           }
         },
       );
@@ -204,11 +217,34 @@ export class SocketTransport implements KafkaTransport {
     connection.on('close', () => this.#forget(name, connection));
     try {
       await connection.connect(host, port);
-      return connection;
     } catch (error) {
       await connection.close().catch(() => {}); // the failure to connect is what counts
       throw connectFailure(host, port, error);
     }
+    try {
+      await this.#checkVersions(connection, `${host}:${port}`, name);
+      return connection;
+    } catch (error) {
+      await connection.close().catch(() => {}); // as above
+      throw error;
+    }
+  }
+
+  /** Once for each broker: one that does not speak what is needed would only hang up, again and again. */
+  async #checkVersions(connection: Connection, address: string, name: string): Promise<void> {
+    if (this.#checked.has(address)) return;
+    const spoken = await this.#exchange(connection, apiVersionsApi, undefined, name);
+    const lacking = NEEDED_APIS.filter(({ key, version }) => {
+      const [from, to] = spoken.get(key) ?? [-1, -1];
+      return version < from || version > to;
+    });
+    if (lacking.length > 0)
+      throw invalid(
+        'KAFKA_BROKER_UNSUPPORTED',
+        `the broker at ${address} does not speak ${lacking.map((api) => `${api.name} v${api.version}`).join(', ')}; the connector needs Apache Kafka 3.1 or newer`,
+        { address },
+      );
+    this.#checked.add(address);
   }
 
   #forget(name: string, connection: Connection): void {

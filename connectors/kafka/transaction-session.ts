@@ -17,25 +17,33 @@ export interface TransactionSessionParams {
 
 /** A broker's clock and ours run at about the same speed. */
 const TIMED_OUT_SHARE = 0.9;
+const IDLE_MS_MAX = 3_600_000;
 
 export class TransactionSession {
   readonly #params: TransactionSessionParams;
   #transaction: BegunTransaction | undefined;
+  #begunMs = 0;
+  /** When the broker's clock for it began to run. */
   #startedMs: number | undefined;
 
   constructor(params: TransactionSessionParams) {
     this.#params = params;
   }
 
-  /** Records can be appended. */
+  /** Records can be appended. What was begun long ago and not used is begun anew: brokers forget ids that are idle for days. */
   get active(): boolean {
-    return this.#transaction !== undefined;
+    if (this.#transaction === undefined) return false;
+    const { producer, clock } = this.#params;
+    return producer.recordsSent > 0 || clock.monotonicMs() - this.#begunMs < IDLE_MS_MAX;
   }
 
   async begin(): Promise<void> {
-    const { ids, producer } = this.#params;
+    const { ids, producer, clock } = this.#params;
+    if (this.#transaction !== undefined) ids.release(this.#transaction);
+    this.#transaction = undefined;
     const transaction = await ids.begin();
     this.#transaction = transaction;
+    this.#begunMs = clock.monotonicMs();
     this.#startedMs = undefined;
     producer.use({
       ...transaction,

@@ -36,6 +36,8 @@ export interface Api<Request, Answer> {
   readonly name: string;
   readonly key: number;
   readonly version: number;
+  /** The answer's header has no tagged fields. */
+  readonly plainHeader?: boolean;
   write(request: Request): Writer;
   read(reader: Reader): Answer;
 }
@@ -71,6 +73,21 @@ function readTopics<P>(reader: Reader, read: (reader: Reader, topic: string) => 
     })
     .flat();
 }
+
+/** What a broker speaks: by request key, the versions from and to. Empty: it does not even know this request's version. */
+export const apiVersionsApi: Api<void, ReadonlyMap<number, readonly [number, number]>> = {
+  name: 'ApiVersions',
+  key: 18,
+  version: 3,
+  plainHeader: true,
+  write: () => writer().appendString('millrace').appendString('0').appendTaggedFields(),
+  read: (reader) => {
+    if (reader.readInt16() !== 0) return new Map();
+    return new Map(
+      reader.readArray((r) => [r.readInt16(), [r.readInt16(), r.readInt16()] as const] as const),
+    );
+  },
+};
 
 export const metadataApi: Api<readonly string[] | null, Metadata> = {
   name: 'Metadata',
@@ -424,6 +441,21 @@ export const listTransactionsApi: Api<readonly string[], ListedTransactions> = {
     return { errorCode, transactions };
   },
 };
+
+/** What the connector cannot do without. */
+export const NEEDED_APIS: readonly Pick<Api<never, unknown>, 'name' | 'key' | 'version'>[] = [
+  metadataApi,
+  findCoordinatorApi,
+  listOffsetsApi,
+  fetchApi,
+  produceApi,
+  initProducerIdApi,
+  addPartitionsToTxnApi,
+  endTxnApi,
+  offsetCommitApi,
+  offsetFetchApi,
+  listTransactionsApi,
+];
 
 /** Topics are made by whoever owns the cluster; tests are that. @testing */
 export const createTopicsApi: Api<
