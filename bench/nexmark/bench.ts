@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { JsonValue } from '../../src/index.ts';
+import type { StoreUsage } from '../../src/storage/metering-store.ts';
 import { writeEventFile } from './event-file.ts';
 import { NEXMARK_DEFAULTS } from './generator.ts';
 import type { Measured } from './measure.ts';
@@ -19,7 +20,7 @@ import { type PeerRun, runPeer } from './peer.ts';
 import { QUERIES } from './queries.ts';
 import type { QueryRequest, QueryRun } from './run-query.ts';
 
-const EVENTS_QUICK = 400_000;
+const EVENTS_QUICK = 500_000;
 const EVENTS_FULL = 2_000_000;
 const RUNS_QUICK = 3;
 const RUNS_FULL = 5;
@@ -31,7 +32,7 @@ export const USAGE = `  --queries q0,q5      which, default all
   --event-file F       events from a file of write-events.ts instead
   --parallelism P      default 1
   --backend B          hashmap (default) or forst
-  --cache-size BYTES   of forst
+  --cache-size BYTES   memory of forst
   --latency-ms MS      of each request to the store of forst
   --checkpoint-interval-ms MS
   --runs R             measured runs of each, after one that is not; the median counts
@@ -47,6 +48,7 @@ interface Settings {
   readonly parallelism: number;
   readonly runs: number;
   readonly withLoop: boolean;
+  readonly latencyMs: number;
   readonly config: Readonly<Record<string, JsonValue>>;
   readonly peer: string | undefined;
   readonly backend: string;
@@ -88,10 +90,10 @@ function settingsOf(args: readonly string[], quick: boolean): Settings {
     parallelism: Number(values.parallelism),
     runs: Number(values.runs ?? (quick ? RUNS_QUICK : RUNS_FULL)),
     withLoop: !values['no-loop'],
+    latencyMs: Number(values['latency-ms'] ?? 0),
     config: {
       ...(values.backend === 'hashmap' ? {} : { 'state.backend.type': values.backend }),
-      ...option('state.backend.forst.cache.size-based-limit', values['cache-size']),
-      ...option('state.backend.forst.injected-latency', values['latency-ms']),
+      ...option('taskmanager.memory.managed.size', values['cache-size']),
       ...option('execution.checkpointing.interval', values['checkpoint-interval-ms']),
       ...Object.fromEntries(given),
     },
@@ -164,12 +166,16 @@ function print(row: Row): void {
     ms.length === 0
       ? ''
       : `  ${ms.length} checkpoints, p50 ${median(ms)} ms, p99 ${percentile(ms, 0.99)} ms, largest ${megabytes(Math.max(...bytes))}`,
+    run.store === undefined ? '' : `  ${requests(run.store)}`,
     peer === undefined
       ? ''
       : `  peer ${million(peer.events / peer.cpuSeconds)} a CPU second, ${ratioToPeer(row).toFixed(1)} x, ${megabytes(peer.peakRssBytes)}`,
   ];
   console.log(cells.join(' '));
 }
+
+const requests = ({ requests: { get, head, put, list }, bytesRead, dollars }: StoreUsage): string =>
+  `${get + head} GET (${megabytes(bytesRead)}), ${put + list} PUT, ${(dollars * 100).toFixed(3)} cents`;
 
 const ratioToPeer = ({ perCpuSecond, peer }: Row): number =>
   peer === undefined ? Number.NaN : perCpuSecond / (peer.events / peer.cpuSeconds);
@@ -212,9 +218,18 @@ export async function run({
     console.log('     M events/s, /CPU s, of the loop, ratio, peak memory');
     const rows: Row[] = [];
     for (const query of settings.queries) {
-      const { parallelism, runs, withLoop, config } = settings;
+      const { parallelism, runs, withLoop, latencyMs, config } = settings;
       const work = await mkdtemp(join(dir, query));
-      const request = { query, eventFile, parallelism, runs, withLoop, config, dir: work };
+      const request = {
+        query,
+        eventFile,
+        parallelism,
+        runs,
+        withLoop,
+        latencyMs,
+        config,
+        dir: work,
+      };
       const measured = runQuery(request);
       await rm(work, { recursive: true });
       const peer =

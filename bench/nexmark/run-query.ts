@@ -6,12 +6,15 @@ import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import {
   type Configuration,
-  environment,
   type JsonValue,
   type Sink,
   WatermarkStrategy,
 } from '../../src/index.ts';
+import { StreamExecutionEnvironment } from '../../src/api/environment.ts';
+import { embeddedExecutor } from '../../src/cli/embedded.ts';
+import { MeteringStore, type StoreUsage } from '../../src/storage/metering-store.ts';
 import { checkpointsIn, type CheckpointFigures } from './checkpoint-figures.ts';
+import { DelayedStore } from './delayed-store.ts';
 import { readEventFile } from './event-file.ts';
 import { batchesOf, eventSource } from './event-source.ts';
 import { JobWatch, measure, type Measured } from './measure.ts';
@@ -27,6 +30,8 @@ export interface QueryRequest {
   readonly withLoop: boolean;
   /** For what the job writes: an empty folder. */
   readonly dir: string;
+  /** How much longer each request to the store of checkpoints and state takes. */
+  readonly latencyMs: number;
   /** Job options. */
   readonly config: Readonly<Record<string, JsonValue>>;
 }
@@ -41,6 +46,8 @@ export interface QueryRun {
   readonly peakRssBytes: number;
   /** Of all measured runs. */
   readonly checkpoints: CheckpointFigures;
+  /** Of the last run, where the job is on the main thread and has a store. */
+  readonly store?: StoreUsage;
 }
 
 const KEPT = 1024;
@@ -79,25 +86,39 @@ function runLoop(events: readonly Event[], dir: string): Measured & { readonly c
   return { ...measured, count };
 }
 
+interface EngineRun extends Measured {
+  readonly count: number;
+  readonly checkpoints: CheckpointFigures;
+  readonly store: StoreUsage | undefined;
+}
+
 async function runEngine(
   batches: ReturnType<typeof batchesOf>,
   round: number,
   dir: string,
-): Promise<Measured & { readonly count: number; readonly checkpoints: CheckpointFigures }> {
+): Promise<EngineRun> {
   const counter = { count: 0 };
   const checkpointDir = join(dir, `checkpoints-${round}`);
   const checkpointing = 'execution.checkpointing.interval' in request.config;
+  const needsStore = checkpointing || 'state.backend.type' in request.config;
   const config: Configuration = {
     ...request.config,
     'parallelism.default': request.parallelism,
-    ...(checkpointing
+    ...(needsStore
       ? {
           'execution.checkpointing.dir': checkpointDir,
           'execution.checkpointing.num-retained': 1000,
         }
       : {}),
   };
-  const env = environment(config);
+  let meter: MeteringStore | undefined;
+  const executor = embeddedExecutor({
+    wrapStore(store) {
+      meter = new MeteringStore(new DelayedStore(store, request.latencyMs));
+      return meter;
+    },
+  });
+  const env = new StreamExecutionEnvironment(executor, config);
   const events = env.fromSource(
     eventSource(batches, { splits: request.parallelism, onStart: () => watch.start() }),
     WatermarkStrategy.forBoundedOutOfOrderness<Event>('4 s').withTimestampAssigner(
@@ -113,6 +134,7 @@ async function runEngine(
   const measured = isMainThread ? watch.end() : { seconds: 0, cpuSeconds: 0 };
   return {
     ...measured,
+    store: needsStore ? meter?.usage : undefined,
     count: counter.count,
     checkpoints:
       isMainThread && checkpointing ? await checkpointsIn(checkpointDir) : { bytes: [], ms: [] },
@@ -130,6 +152,7 @@ async function main(): Promise<void> {
   const ms: number[] = [];
   let results = 0;
   let expected = 0;
+  let store: StoreUsage | undefined;
   for (let round = 0; round <= request.runs; round++) {
     if (isMainThread && request.withLoop) {
       globalThis.gc?.();
@@ -138,11 +161,12 @@ async function main(): Promise<void> {
       expected = count;
     }
     if (isMainThread) globalThis.gc?.();
-    const { count, checkpoints, ...measured } = await runEngine(batches, round, dir);
+    const { count, checkpoints, store: usage, ...measured } = await runEngine(batches, round, dir);
     if (round > 0) engine.push(measured);
     if (round > 0) bytes.push(...checkpoints.bytes);
     if (round > 0) ms.push(...checkpoints.ms);
     results = count;
+    store = usage;
     // In workers nobody counts, and what q12 yields depends on the clock.
     const counts = request.withLoop && request.parallelism === 1 && query!.sink === undefined;
     if (counts && request.query !== 'q12' && results !== expected)
@@ -156,6 +180,7 @@ async function main(): Promise<void> {
     results,
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
     checkpoints: { bytes, ms },
+    ...(store === undefined ? {} : { store }),
   };
   console.log(JSON.stringify(run));
 }

@@ -32,7 +32,12 @@ interface WorkerData {
 
 let executions = 0;
 
-export function embeddedExecutor(): Executor {
+export interface EmbeddedOptions {
+  /** Puts something around the store of checkpoints and state, to measure or to disturb. */
+  readonly wrapStore?: (store: ObjectStore) => ObjectStore;
+}
+
+export function embeddedExecutor({ wrapStore = same }: EmbeddedOptions = {}): Executor {
   const world = realWorld();
   return {
     validateConfig: settle,
@@ -40,11 +45,21 @@ export function embeddedExecutor(): Executor {
       const ordinal = executions++;
       const host = currentWorker();
       return host === undefined
-        ? runHere(world, program, ordinal)
-        : serve(world, program, ordinal, host);
+        ? runHere({ world, program, ordinal, wrapStore })
+        : serve({ world, program, ordinal, wrapStore }, host);
     },
   };
 }
+
+/** One `execute`. */
+interface Execution {
+  readonly world: World;
+  readonly program: Program;
+  readonly ordinal: number;
+  readonly wrapStore: (store: ObjectStore) => ObjectStore;
+}
+
+const same = (store: ObjectStore): ObjectStore => store;
 
 /** In memory, checkpoints end with the process. */
 const outlivesJob = (program: Program): boolean =>
@@ -57,8 +72,8 @@ function storeOf(world: World, program: Program): ObjectStore {
     : new MemoryStore();
 }
 
-async function runHere(world: World, program: Program, ordinal: number): Promise<JobResult> {
-  const store = storeOf(world, program);
+async function runHere({ world, program, ordinal, wrapStore }: Execution): Promise<JobResult> {
+  const store = wrapStore(storeOf(world, program));
   const startedMs = world.clock.monotonicMs();
   const signals = new Signals(world);
   const letGo = keepAlive();
@@ -162,9 +177,7 @@ async function localPool(params: {
 
 /** The worker's part. */
 function serve(
-  world: World,
-  program: Program,
-  ordinal: number,
+  { world, program, ordinal, wrapStore }: Execution,
   host: WorkerHost,
 ): Promise<JobResult> {
   const data = host.data as WorkerData; // ThreadPool gives workers this
@@ -182,7 +195,7 @@ function serve(
     host,
     world,
     program,
-    store: storeOf(world, program),
+    store: wrapStore(storeOf(world, program)),
     stateOutlivesJob: outlivesJob(program),
   });
   return new Promise(() => {});
