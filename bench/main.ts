@@ -24,6 +24,10 @@ const BENCHES: Readonly<Record<string, { readonly about: string; load(): Promise
     about: 'Kafka to Kafka exactly-once against the client alone; needs Java and Maven',
     load: () => import('./kafka.ts'),
   },
+  state: {
+    about: 'state on object storage against RocksDB, and as it grows; --help for options',
+    load: () => import('./state.ts'),
+  },
   nexmark: {
     about: 'the Nexmark queries against hand-written loops and other engines; --help for options',
     load: () => import('./nexmark/bench.ts'),

@@ -99,14 +99,7 @@ export class CellValueState
       this.clear();
       return;
     }
-    const id = this.namespaceId;
-    const cell = id === undefined ? this.table.findOnly() : this.table.find(id, this.namespace);
-    if (cell === undefined) {
-      this.store(value);
-      return;
-    }
-    this.table.touch(cell);
-    cell.value = value;
+    this.table.put(this.namespace, this.namespaceId, value);
   }
 }
 

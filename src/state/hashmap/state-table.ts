@@ -246,7 +246,7 @@ export class StateTable implements CellTable, TimerTable {
 
   /** @hot Stores a value for the current key. */
   put(namespace: unknown, namespaceId: unknown, value: unknown): void {
-    const cell = this.find(namespaceId);
+    const cell = namespaceId === undefined ? this.findOnly() : this.find(namespaceId);
     if (cell === undefined) {
       this.#cell = this.add(namespace, namespaceId, value);
       return;

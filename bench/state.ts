@@ -1,0 +1,131 @@
+/**
+ * State on object storage: the tree and the forst backend against RocksDB, and checkpoints, restores and rescaling over states of different
+ * sizes on a store that answers after 23 ms.
+ *
+ * Not measured here: the network and the CPU of a real S3 client (`bench -- s3`), user code, the exchange. RocksDB runs through a Node
+ * binding, whose calls are part of its figures, as they would be part of a job's.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { parseArgs } from 'node:util';
+import {
+  checkpoints,
+  fill,
+  firstRead,
+  fullCopy,
+  hotUpdates,
+  hotUpdatesRocksDb,
+  median,
+} from './state/backend.ts';
+import { benchRocksDb, benchTree } from './state/engine.ts';
+import { LateStore, localStore } from './state/stores.ts';
+
+export const USAGE =
+  '  --entries N   keys of the engine comparison (10,000,000; quick 1,000,000)\n  --small MB --large MB   states of the growth figures (100 and 10,000; quick 20 and 400)';
+
+const REMOTE_MS = 23;
+const CHANGES = 50_000;
+const ROUNDS = 5;
+/** Of a key and its value in the tree. */
+const ENTRY_BYTES = 85;
+
+export async function run({
+  quick,
+  args,
+}: {
+  quick: boolean;
+  args: readonly string[];
+}): Promise<Readonly<Record<string, number>>> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      entries: { type: 'string', default: quick ? '1000000' : '10000000' },
+      small: { type: 'string', default: quick ? '20' : '100' },
+      large: { type: 'string', default: quick ? '400' : '10000' },
+    },
+  });
+  const entries = Number(values.entries);
+  const reads = quick ? 400_000 : 2_000_000;
+  const tree = await benchTree(entries, reads);
+  const rocks = await benchRocksDb(entries, reads);
+  return {
+    load_vs_rocksdb: tree.loadPerSecond / rocks.loadPerSecond,
+    load_per_s: tree.loadPerSecond,
+    load_cpu_s: tree.loadCpuSeconds,
+    rocksdb_load_per_s: rocks.loadPerSecond,
+    rocksdb_load_cpu_s: rocks.loadCpuSeconds,
+    warm_reads_vs_rocksdb: tree.warmReadsPerSecond / rocks.warmReadsPerSecond,
+    warm_reads_per_s: tree.warmReadsPerSecond,
+    ninth_cached_reads_vs_rocksdb: tree.coldReadsPerSecond / rocks.coldReadsPerSecond,
+    ninth_cached_reads_per_s: tree.coldReadsPerSecond,
+    ...(await hot(quick)),
+    ...(await growth(Number(values.small), Number(values.large))),
+  };
+}
+
+async function hot(quick: boolean): Promise<Record<string, number>> {
+  const folder = await mkdtemp(`${tmpdir()}/millrace-bench-hot-`);
+  const keys = quick ? 200_000 : 1_000_000;
+  const updates = quick ? 1_000_000 : 4_000_000;
+  const ours = await hotUpdates(localStore(`${folder}/ours`), keys, updates);
+  const theirs = await hotUpdatesRocksDb(`${folder}/rocks`, keys, updates / 8);
+  await rm(folder, { recursive: true });
+  return { hot_rmw_vs_rocksdb: ours / theirs, hot_rmw_per_s: ours, rocksdb_hot_rmw_per_s: theirs };
+}
+
+interface Sized {
+  readonly checkpointMs: number;
+  readonly pauseMs: number;
+  readonly restoreMs: number;
+  readonly rescaleMs: number;
+  readonly fullCopyMs: number;
+}
+
+async function growth(smallMb: number, largeMb: number): Promise<Record<string, number>> {
+  const small = await sized(smallMb);
+  const large = await sized(largeMb);
+  return {
+    checkpoint_growth: large.checkpointMs / small.checkpointMs,
+    restore_growth: large.restoreMs / small.restoreMs,
+    rescale_growth: large.rescaleMs / small.rescaleMs,
+    full_copy_restore_growth: large.fullCopyMs / small.fullCopyMs,
+    checkpoint_small_ms: small.checkpointMs,
+    checkpoint_large_ms: large.checkpointMs,
+    barrier_pause_ms: Math.max(small.pauseMs, large.pauseMs),
+    restore_small_ms: small.restoreMs,
+    restore_large_ms: large.restoreMs,
+    rescale_small_ms: small.rescaleMs,
+    rescale_large_ms: large.rescaleMs,
+    full_copy_restore_large_ms: large.fullCopyMs,
+  };
+}
+
+async function sized(megabytes: number): Promise<Sized> {
+  const folder = await mkdtemp(`${tmpdir()}/millrace-bench-growth-`);
+  const local = localStore(folder);
+  const keys = Math.floor((megabytes * 1e6) / ENTRY_BYTES);
+  const one = await fill(local, keys, 1);
+  const two = await fill(local, keys, 2);
+  const remote = new LateStore(local, REMOTE_MS);
+  const { durationMs, pauseMs } = await checkpoints(remote, {
+    restore: one,
+    keys,
+    changes: CHANGES,
+    rounds: ROUNDS,
+  });
+  const restores: number[] = [];
+  const rescales: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    restores.push(await firstRead(remote, { restore: one, keys, parallelism: 1 }));
+    rescales.push(await firstRead(remote, { restore: two, keys, parallelism: 4 }));
+  }
+  const copied = await fullCopy(remote, one);
+  await rm(folder, { recursive: true });
+  return {
+    checkpointMs: durationMs,
+    pauseMs,
+    restoreMs: median(restores),
+    rescaleMs: median(rescales),
+    fullCopyMs: copied.ms,
+  };
+}
