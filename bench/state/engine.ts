@@ -5,6 +5,9 @@ import { COMPACTION_DEFAULTS } from '../../src/lsm/compaction/pick-compaction.ts
 import { runCompaction } from '../../src/lsm/compaction/run-compaction.ts';
 import { TreeCompactor } from '../../src/lsm/compaction/tree-compactor.ts';
 import { LsmTree } from '../../src/lsm/lsm-tree.ts';
+import { realDisk } from '../../src/base/real-disk.ts';
+import { DiskCache } from '../../src/lsm/disk-cache.ts';
+import { OpenTable } from '../../src/lsm/open-table.ts';
 import { MemoryBlockSource } from '../../src/lsm/memory-block-source.ts';
 import { TABLE_DEFAULTS } from '../../src/lsm/table-writer.ts';
 import { keyAt, writeKey, Zipf } from './keys.ts';
@@ -13,7 +16,8 @@ import { localStore, plainFiles, yieldToLoop } from './stores.ts';
 
 const VALUE = Buffer.alloc(64, 0x5a);
 const BATCH = 256;
-const UNFLUSHED_MAX = 32 << 20;
+/** As much as RocksDB's memtables may have. */
+const UNFLUSHED_MAX = 128 << 20;
 
 export interface EngineFigures {
   readonly loadPerSecond: number;
@@ -70,9 +74,22 @@ export async function benchTree(entries: number, reads: number): Promise<EngineF
   const read = (source: LsmTree): Promise<number> => readTree(source, entries, reads);
   await read(tree); // warms the cache
   const warm = await read(tree);
+  const disk = new DiskCache({
+    disk: realDisk(`${folder}/cache`),
+    budgetBytes: 4 * dataBytes,
+    failed: (error) => {
+      throw error;
+    },
+  });
+  for (const meta of tree.version.runs.flatMap(({ tables }) => tables)) {
+    const table = new OpenTable(meta);
+    disk.putFile(table, await store.get(meta.object));
+    await yieldToLoop();
+  }
   const small = new LsmTree({
     store,
-    blocks: new MemoryBlockSource(store, dataBytes / 9),
+    // The data is on local disk, as RocksDB's is.
+    blocks: new MemoryBlockSource(store, dataBytes / 9, disk),
     files,
     yieldToLoop,
     version: tree.version,

@@ -29,6 +29,11 @@ export const BAN_EXCEPTIONS: readonly BanException[] = [
     reason: 'the adapter that is the real threads, and knows how many can run',
   },
   {
+    path: 'src/base/real-disk.ts',
+    what: ['node:fs', 'node:worker_threads'],
+    reason: 'the adapter that is the local disk of caches',
+  },
+  {
     path: 'src/storage/local-store.ts',
     what: ['node:fs', 'node:fs/promises'],
     reason: 'the adapter that is the local folder',

@@ -44,9 +44,9 @@ export interface ReadOptions {
 export interface BlockSource {
   /**
    * @hot The block's contents without its trailer, if memory or local disk has it; undefined if it has to be fetched. Never waits for the
-   * network; a read of local disk (tens of microseconds) may block.
+   * network; a read of local disk (tens of microseconds) may block. `fill` false: what comes from disk does not go into memory.
    */
-  resident(file: StoredFile, block: BlockAddress): Uint8Array | undefined;
+  resident(file: StoredFile, block: BlockAddress, fill?: boolean): Uint8Array | undefined;
   /**
    * The blocks' contents, in the order asked for. Adjacent blocks of one file come in one request, requests go in parallel.
    * @throws `data` BLOCK_CORRUPT naming the object and the offset; `unavailable` from the store

@@ -152,7 +152,8 @@ export class TableCursor implements EntryCursor {
   #enter(): boolean {
     const loaded = this.#loaded.get(this.#block);
     const bytes =
-      loaded ?? this.#source.resident(this.#table, this.#table.parts!.index.address(this.#block));
+      loaded ??
+      this.#source.resident(this.#table, this.#table.parts!.index.address(this.#block), false);
     if (bytes === undefined) return false;
     this.#loaded.delete(this.#block);
     this.#view.open(bytes);

@@ -26,7 +26,7 @@ import { type EntryCursor, MemtableCursor, TableCursor } from './entry-cursor.ts
 import { fingerprint } from './key-fingerprint.ts';
 import { compareKeys, compareRanges } from './key-order.ts';
 import { Lookup } from './lookup.ts';
-import { afterPrefix, Memtable } from './memtable.ts';
+import { afterPrefix, Memtable, type MemtableSizes } from './memtable.ts';
 import { writeMemtable } from './memtable-flush.ts';
 import { MergedScan } from './merged-scan.ts';
 import { OpenTable } from './open-table.ts';
@@ -90,6 +90,7 @@ export class LsmTree {
   #version: TreeVersion;
   #runs: readonly OpenRun[] = [];
   #epoch: number;
+  #lastSizes: MemtableSizes = { arenaBytes: 1 << 16, entries: 1024 };
   #flushing: Promise<void> | undefined;
   #readers = 0;
   #retired: OpenTable[] = [];
@@ -252,6 +253,7 @@ export class LsmTree {
       return closed;
     }
     this.#active.sealed = true;
+    this.#lastSizes = this.#active.sizes;
     if (this.#closing === undefined) this.#sealed = [this.#active, ...this.#sealed];
     else this.#newer = [this.#active, ...this.#newer];
     this.#active = this.#newMemtable();
@@ -351,7 +353,8 @@ export class LsmTree {
   }
 
   #newMemtable(): Memtable {
-    return new Memtable(this.#epoch, this.#options.table.prefixLength);
+    // As large as the last one became: trees of one operator go on as they have been.
+    return new Memtable(this.#epoch, this.#options.table.prefixLength, this.#lastSizes);
   }
 
   /** @hot L1. Undefined if something is missing; it is noted in `wants`, speculatively for all sources that may have the key. */
@@ -559,7 +562,7 @@ function meets(meta: TableMeta, from: Uint8Array, to: Uint8Array | undefined): b
 
 /** The entries of a memtable that begin with `prefix`, as a memtable of their own: the other goes on changing. */
 function frozenPart(memtable: Memtable, prefix: Uint8Array, options: TableOptions): Memtable {
-  const part = new Memtable(memtable.epoch, options.prefixLength, 1024);
+  const part = new Memtable(memtable.epoch, options.prefixLength);
   for (const entry of memtable.entriesWithPrefix(prefix)) part.copyEntry(memtable, entry);
   part.sealed = true;
   return part;
@@ -572,7 +575,7 @@ function frozenRange(
   to: Uint8Array | undefined,
   options: TableOptions,
 ): MemtableCursor {
-  const part = new Memtable(memtable.epoch, options.prefixLength, 1024);
+  const part = new Memtable(memtable.epoch, options.prefixLength);
   const { order } = memtable.groups();
   for (const entry of order) part.copyEntry(memtable, entry);
   part.sealed = true;

@@ -1,5 +1,5 @@
 /**
- * Blocks from the object store with a cache in memory and none on disk: least recently used blocks go first.
+ * Blocks from memory, local disk and the object store, in this order. In memory, least recently used blocks go first.
  *
  * Blocks that follow each other in a file come in one request, up to REQUEST_BYTES_MAX; requests go in parallel, REQUESTS_MAX at a time.
  */
@@ -13,6 +13,7 @@ import type {
   StoredFile,
 } from './block-source.ts';
 import { openBlock } from './block-trailer.ts';
+import type { DiskCache } from './disk-cache.ts';
 import { missingOr } from './open-table.ts';
 
 const REQUEST_BYTES_MAX = 1 << 20;
@@ -31,6 +32,7 @@ interface Request {
 export class MemoryBlockSource implements BlockSource {
   readonly #store: ObjectStore;
   readonly #budgetBytes: number;
+  readonly #disk: DiskCache | undefined;
   /** In the order of use. */
   readonly #blocks = new Map<number, Uint8Array>();
   /** By file number, so that a file can be forgotten. */
@@ -43,9 +45,11 @@ export class MemoryBlockSource implements BlockSource {
   misses = 0;
   requests = 0;
 
-  constructor(store: ObjectStore, budgetBytes: number) {
+  /** `budgetBytes` of memory. */
+  constructor(store: ObjectStore, budgetBytes: number, disk?: DiskCache) {
     this.#store = store;
     this.#budgetBytes = budgetBytes;
+    this.#disk = disk;
   }
 
   get bytes(): number {
@@ -53,12 +57,14 @@ export class MemoryBlockSource implements BlockSource {
   }
 
   /** @hot */
-  resident(file: StoredFile, block: BlockAddress): Uint8Array | undefined {
+  resident(file: StoredFile, block: BlockAddress, fill = true): Uint8Array | undefined {
     const key = keyOf(file, block.index);
     const bytes = this.#blocks.get(key);
     if (bytes === undefined) {
-      this.misses++;
-      return undefined;
+      const cached = this.#disk?.read(file, block);
+      if (cached === undefined) this.misses++;
+      else if (fill) this.#insert(file, block.index, cached);
+      return cached;
     }
     this.hits++;
     this.#blocks.delete(key);
@@ -95,6 +101,7 @@ export class MemoryBlockSource implements BlockSource {
   }
 
   admit(file: StoredFile, bytes: Uint8Array, hot: readonly BlockAddress[]): void {
+    this.#disk?.putFile(file, bytes);
     for (const { index, offset, length } of hot)
       this.#insert(file, index, openBlock(copyOf(bytes, offset, offset + length), file));
   }
@@ -112,6 +119,7 @@ export class MemoryBlockSource implements BlockSource {
     this.#blocks.clear();
     this.#files.clear();
     this.#bytes = 0;
+    this.#disk?.close();
   }
 
   async #fetch(
@@ -135,8 +143,12 @@ export class MemoryBlockSource implements BlockSource {
       const at = block.offset - start;
       const place = { object: file.object, offset: file.offset + block.offset };
       // A copy of its own: a block that stays must not keep its neighbours.
-      const contents = openBlock(copyOf(bytes, at, at + block.length), place);
-      if (fill) this.#insert(file, block.index, contents);
+      const stored = copyOf(bytes, at, at + block.length);
+      const contents = openBlock(stored, place);
+      if (fill) {
+        this.#insert(file, block.index, contents);
+        this.#disk?.putBlock(file, block, stored);
+      }
       return contents;
     });
   }

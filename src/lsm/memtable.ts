@@ -20,6 +20,14 @@ import { KEY_BYTES_MAX, type KeyRange, VALUE_BYTES_MAX } from './table-format.ts
 import { ENTRY, ENTRY_EXPIRES } from './table-meta.ts';
 import { type TableOptions, tooLarge } from './table-writer.ts';
 
+export interface MemtableSizes {
+  readonly arenaBytes: number;
+  /** A power of two. */
+  readonly entries: number;
+}
+
+const SMALL: MemtableSizes = { arenaBytes: 1 << 12, entries: 64 };
+
 /** Kind of an entry that a prefix delete took away. */
 const GONE = 0xff;
 const NO_BYTES = new Uint8Array(0);
@@ -30,23 +38,40 @@ export class Memtable {
   arena: Uint8Array;
   #arenaUsed = 0;
   count = 0;
-  keyStarts = new Uint32Array(1024);
-  keyLengths = new Uint16Array(1024);
-  valueStarts = new Uint32Array(1024);
-  valueLengths = new Uint32Array(1024);
-  kinds = new Uint8Array(1024);
-  fingerprints = new Uint32Array(1024);
+  keyStarts: Uint32Array;
+  keyLengths: Uint16Array;
+  valueStarts: Uint32Array;
+  valueLengths: Uint32Array;
+  kinds: Uint8Array;
+  fingerprints: Uint32Array;
   expiries: Float64Array | undefined;
-  #table = new Int32Array(4096).fill(-1);
+  #table: Int32Array;
   #prefixNext: Int32Array | undefined;
   #prefixHeads: Map<number, number> | undefined;
   readonly #prefixDeletes = new Map<string, KeyRange>();
   sealed = false;
 
-  constructor(epoch: number, prefixLength: TableOptions['prefixLength'], arenaBytes = 1 << 16) {
+  constructor(
+    epoch: number,
+    prefixLength: TableOptions['prefixLength'],
+    { arenaBytes, entries }: MemtableSizes = SMALL,
+  ) {
     this.epoch = epoch;
     this.#prefixLength = prefixLength;
     this.arena = new Uint8Array(arenaBytes);
+    this.keyStarts = new Uint32Array(entries);
+    this.keyLengths = new Uint16Array(entries);
+    this.valueStarts = new Uint32Array(entries);
+    this.valueLengths = new Uint32Array(entries);
+    this.kinds = new Uint8Array(entries);
+    this.fingerprints = new Uint32Array(entries);
+    // Entries are a power of two, and a quarter of the places.
+    this.#table = new Int32Array(4 * entries).fill(-1);
+  }
+
+  /** What the next memtable of the same tree may begin with. */
+  get sizes(): MemtableSizes {
+    return { arenaBytes: this.arena.length, entries: this.keyStarts.length };
   }
 
   /** Bytes of keys and values, those replaced since included. */

@@ -8,14 +8,16 @@
  *
  * Cost: one comparison per source and entry, one copy of every byte that stays.
  */
+import { copyOf } from '../../base/bytes.ts';
 import type { BlockSource } from '../block-source.ts';
+import { copyBytes } from '../data-block.ts';
 import { type EntryCursor, TableCursor } from '../entry-cursor.ts';
 import { fingerprint } from '../key-fingerprint.ts';
 import { compareRanges } from '../key-order.ts';
 import { joined, listOf } from '../memtable.ts';
 import { OpenTable } from '../open-table.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
-import { type KeyRange, normalizeRanges } from '../table-format.ts';
+import { coversKey, type KeyRange, normalizeRanges } from '../table-format.ts';
 import { placedTable, type TableFiles } from '../table-files.ts';
 import { ENTRY, ENTRY_EXPIRES, type TableMeta } from '../table-meta.ts';
 import { type FinishedTable, type TableOptions, TableWriter } from '../table-writer.ts';
@@ -64,6 +66,7 @@ class Merge {
   /** Newest first; tables of one run follow each other. */
   #sources: RunCursor[] = [];
   #ranges: readonly KeyRange[] = [];
+  readonly #keys = new KeyArena();
   #writer: TableWriter | undefined;
   #writerFrom: Uint8Array = NO_BYTES;
 
@@ -126,21 +129,24 @@ class Merge {
 
   /** Folds one key over all sources that have it, and writes what is left of it. */
   async #take(first: number): Promise<void> {
-    const source = this.#sources[first]!;
-    const { key, keyLength } = source.cursor!;
+    const head = this.#sources[first]!.cursor!;
+    const { keyLength } = head;
+    // The cursor's key changes when it advances; the writer refers to keys until their block is written.
+    const keyStart = this.#keys.add(head.key, keyLength);
+    const key = this.#keys.bytes;
+    const keyEnd = keyStart + keyLength;
     let kind = -1;
     let value: Uint8Array = NO_BYTES;
     let valueStart = 0;
     let valueEnd = 0;
     let expiryMs = Number.POSITIVE_INFINITY;
-    let settled = this.#hidden(first, key, keyLength);
-    const ownKey = key.slice(0, keyLength);
+    let settled = this.#hidden(first, key, keyStart, keyEnd);
     for (let i = first; i < this.#sources.length; i++) {
       const other = this.#sources[i]!;
       const { cursor } = other;
       if (
         cursor !== undefined &&
-        compareRanges(cursor.key, 0, cursor.keyLength, ownKey, 0, keyLength) === 0
+        compareRanges(cursor.key, 0, cursor.keyLength, key, keyStart, keyEnd) === 0
       ) {
         if (!settled) {
           if (kind === -1) {
@@ -161,7 +167,7 @@ class Merge {
         const advanced = other.next(this.#params.signal);
         if (advanced !== undefined) await advanced;
       }
-      if (!settled && other.hides(ownKey, keyLength)) {
+      if (!settled && other.hides(key, keyStart, keyEnd)) {
         settled = true;
         // Nothing is under it: the operands are all there is.
         if (kind === ENTRY.merge) kind = ENTRY.putMerge;
@@ -172,37 +178,27 @@ class Merge {
       if (kind === ENTRY.delete || expiryMs <= this.#params.nowMs) return;
       if (kind === ENTRY.merge) kind = ENTRY.putMerge;
     }
-    await this.#write(ownKey, kind, expiryMs, value, valueStart, valueEnd);
-  }
-
-  #hidden(first: number, key: Uint8Array, length: number): boolean {
-    for (let i = 0; i < first; i++) if (this.#sources[i]!.hides(key, length)) return true;
-    return false;
-  }
-
-  async #write(
-    key: Uint8Array,
-    kind: number,
-    expiryMs: number,
-    value: Uint8Array,
-    valueStart: number,
-    valueEnd: number,
-  ): Promise<void> {
     if (this.#writer !== undefined && this.#writer.size >= this.#params.fileBytes)
-      await this.#finish(key);
-    this.#writer ??= new TableWriter(this.#params.table);
+      await this.#finish(copyOf(key, keyStart, keyEnd));
+    const { table, fileBytes } = this.#params;
+    this.#writer ??= new TableWriter(table, fileBytes + (fileBytes >> 3));
     const stored = expiryMs === Number.POSITIVE_INFINITY ? kind : kind | ENTRY_EXPIRES;
     this.#writer.add(
       key,
-      0,
-      key.length,
-      fingerprint(key, 0, key.length),
+      keyStart,
+      keyEnd,
+      fingerprint(key, keyStart, keyEnd),
       stored,
       expiryMs,
       value,
       valueStart,
       valueEnd,
     );
+  }
+
+  #hidden(first: number, key: Uint8Array, start: number, end: number): boolean {
+    for (let i = 0; i < first; i++) if (this.#sources[i]!.hides(key, start, end)) return true;
+    return false;
   }
 
   /** Ends a file; `next` is the first key of the one that follows: range deletes are cut there. */
@@ -258,6 +254,25 @@ function cut(
   return out;
 }
 
+/** Keys side by side in large pieces: what the writer refers to stays where it is, and none of it is an object of its own. */
+class KeyArena {
+  static readonly #PIECE_BYTES = 256 * 1024;
+  bytes: Uint8Array = new Uint8Array(KeyArena.#PIECE_BYTES);
+  #used = 0;
+
+  /** @returns where the copy starts in `bytes`, which may be another piece than before */
+  add(key: Uint8Array, length: number): number {
+    if (this.#used + length > this.bytes.length) {
+      this.bytes = new Uint8Array(Math.max(KeyArena.#PIECE_BYTES, length));
+      this.#used = 0;
+    }
+    const start = this.#used;
+    copyBytes(key, 0, length, this.bytes, start);
+    this.#used += length;
+    return start;
+  }
+}
+
 /** The tables of a run, one after the other. */
 class RunCursor {
   readonly #tables: readonly OpenTable[];
@@ -280,14 +295,8 @@ class RunCursor {
     return this.#slow(step, signal);
   }
 
-  hides(key: Uint8Array, length: number): boolean {
-    for (const { from, to } of this.#ranges)
-      if (
-        compareRanges(from, 0, from.length, key, 0, length) <= 0 &&
-        compareRanges(key, 0, length, to, 0, to.length) < 0
-      )
-        return true;
-    return false;
+  hides(key: Uint8Array, start: number, end: number): boolean {
+    return this.#ranges.length > 0 && coversKey(this.#ranges, key, start, end);
   }
 
   async #slow(from: 'end' | 'load', signal: AbortSignal | undefined): Promise<void> {
