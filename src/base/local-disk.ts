@@ -9,6 +9,9 @@ export interface LocalDisk {
   close(): void;
 }
 
+/** Opens one under that folder, for one owner. @throws what the file system throws when the folder cannot be made */
+export type OpenLocalDisk = (folder: string) => LocalDisk;
+
 export interface DiskFile {
   /** Writes at a position. Rejects when the disk is full, read-only or gone. */
   write(bytes: Uint8Array, position: number): Promise<void>;

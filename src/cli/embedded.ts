@@ -8,6 +8,7 @@
  * SIGINT and SIGTERM cancel the job: its tasks close, its checkpoints stay for the next run, and then the signal takes its usual effect. A
  * second one takes it at once.
  */
+import { realDisk } from '../base/real-disk.ts';
 import type { Executor, JobResult } from '../api/executor.ts';
 import { currentWorker, processorCount, realThreads } from '../base/real-threads.ts';
 import { keepAlive, realEnvironment, realWorld } from '../base/real-world.ts';
@@ -165,6 +166,7 @@ async function localPool(params: {
     ...params,
     name: 'main',
     stateOutlivesJob: outlivesJob(params.program),
+    localDisk: realDisk,
     report: (message) => workerEnd.post(message),
   });
   workerEnd.onMessage((message) => manager.onMessage(message as ToTaskManager)); // the job master sends nothing else
@@ -197,6 +199,7 @@ function serve(
     program,
     store: wrapStore(storeOf(world, program)),
     stateOutlivesJob: outlivesJob(program),
+    localDisk: realDisk,
   });
   return new Promise(() => {});
 }

@@ -131,6 +131,17 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     about:
       'Memory that the forst backend of one worker may use: half for live values, the rest for blocks, memtables, indexes and filters.',
   },
+  'state.backend.forst.cache.dir': {
+    type: 'string',
+    default: null,
+    about: 'Folder for the disk cache of forst. Not set: nothing is cached on local disk.',
+  },
+  'state.backend.forst.cache.size-based-limit': {
+    type: 'memory',
+    default: 1_073_741_824,
+    min: 0,
+    about: 'What the disk cache of one worker may take; 0 turns it off.',
+  },
   's3.endpoint': {
     type: 'string',
     default: null,

@@ -8,6 +8,7 @@
  *      one that does not register in time.
  */
 import { internal, MillraceError } from '../base/errors.ts';
+import type { OpenLocalDisk } from '../base/local-disk.ts';
 import type { MessageLink, Threads, WorkerHandle, WorkerHost, World } from '../base/world.ts';
 import { buildJobGraph } from '../graph/build-job-graph.ts';
 import type { JobGraph } from '../graph/job-graph.ts';
@@ -178,10 +179,11 @@ export function serveAsWorker(params: {
   readonly world: World;
   readonly program: Program;
   readonly store: ObjectStore;
+  readonly localDisk?: OpenLocalDisk;
   /** See TaskManagerParams. */
   readonly stateOutlivesJob: boolean;
 }): void {
-  const { host, world, program, store, stateOutlivesJob } = params;
+  const { host, world, program, store, stateOutlivesJob, localDisk } = params;
   const graph = buildJobGraph(program.graph);
   const report = (message: ToJobMaster): void => host.control.post(message);
   const manager = new TaskManager({
@@ -192,6 +194,7 @@ export function serveAsWorker(params: {
     jobId: jobIdOf(program.graph.name),
     store,
     stateOutlivesJob,
+    localDisk,
     report,
   });
   host.onPeer((peer: string, link: MessageLink) => manager.addPeer(peer, link));

@@ -1,7 +1,9 @@
 /** State backends by the name of `state.backend.type`. */
 import { invalid } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
+import type { OpenLocalDisk } from '../base/local-disk.ts';
 import type { World } from '../base/world.ts';
+import { DiskCache } from '../lsm/disk-cache.ts';
 import { MemoryBlockSource } from '../lsm/memory-block-source.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { ForstStateBackend } from './forst/forst-state-backend.ts';
@@ -18,6 +20,8 @@ export interface BackendWorker {
   readonly store: ObjectStore;
   /** Job options, by Flink's keys. */
   readonly config: Readonly<Record<string, JsonValue>>;
+  /** Undefined: nothing is cached on local disk. */
+  readonly localDisk: OpenLocalDisk | undefined;
 }
 
 const BACKENDS: Readonly<Record<string, (worker: BackendWorker) => StateBackend>> = {
@@ -38,9 +42,10 @@ export function stateBackendOf(name: string, worker: BackendWorker): StateBacken
 
 const MANAGED_BYTES_DEFAULT = 256 * 1024 * 1024;
 
-function openForst({ jobId, world, store, config }: BackendWorker): StateBackend {
+function openForst(worker: BackendWorker): StateBackend {
+  const { jobId, world, store, config } = worker;
   const managed = Number(config['taskmanager.memory.managed.size'] ?? MANAGED_BYTES_DEFAULT);
-  const blocks = new MemoryBlockSource(store, (3 * managed) / 8);
+  const blocks = new MemoryBlockSource(store, (3 * managed) / 8, openDiskCache(worker));
   const files = new PackedFiles({
     store,
     timers: world.timers,
@@ -58,4 +63,21 @@ function openForst({ jobId, world, store, config }: BackendWorker): StateBackend
       memtableBytes: Math.min(8 * 1024 * 1024, Math.max(64 * 1024, managed / 32)),
     }),
   );
+}
+
+/** A cache that cannot be opened is done without. */
+function openDiskCache({ localDisk, config, world }: BackendWorker): DiskCache | undefined {
+  const folder = config['state.backend.forst.cache.dir'];
+  const budgetBytes = Number(config['state.backend.forst.cache.size-based-limit'] ?? 0);
+  if (localDisk === undefined || typeof folder !== 'string' || budgetBytes === 0) return undefined;
+  const failed = (error: unknown): void =>
+    world.logger.log('warn', `the cache of forst in ${folder} is off: local disk failed`, {
+      reason: String(error),
+    });
+  try {
+    return new DiskCache({ disk: localDisk(folder), budgetBytes, failed });
+  } catch (error) {
+    failed(error);
+    return undefined;
+  }
 }

@@ -2,6 +2,7 @@
  * One worker's side of a job: runs the tasks it is told to, on one thread, and passes messages to and from them.
  */
 import { internal, invalid } from '../../base/errors.ts';
+import type { OpenLocalDisk } from '../../base/local-disk.ts';
 import type { MessageLink, World } from '../../base/world.ts';
 import type { JobGraph } from '../../graph/job-graph.ts';
 import type { Program } from '../../graph/program.ts';
@@ -27,6 +28,8 @@ export interface TaskManagerParams {
   readonly store: ObjectStore;
   /** Default true. False where checkpoints go with the process: final ones hold no keyed state then. */
   readonly stateOutlivesJob?: boolean;
+  /** For caches. Default none. */
+  readonly localDisk?: OpenLocalDisk | undefined;
   report(message: ToJobMaster): void;
 }
 
@@ -152,6 +155,7 @@ export class TaskManager {
       world,
       store,
       config,
+      localDisk: this.#params.localDisk,
     });
     return this.#backend;
   }

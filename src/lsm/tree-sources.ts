@@ -1,0 +1,84 @@
+/** Where a tree's answers come from: tables of a run by key, and memtables as they are now. */
+import { MemtableCursor } from './entry-cursor.ts';
+import { compareKeys, compareRanges } from './key-order.ts';
+import { Memtable } from './memtable.ts';
+import type { OpenTable } from './open-table.ts';
+import { normalizeRanges } from './table-format.ts';
+import type { TableMeta } from './table-meta.ts';
+import type { TableOptions } from './table-writer.ts';
+
+/** @hot The first table of a run that does not end before the key. */
+export function firstTable(tables: readonly OpenTable[], key: Uint8Array): number {
+  let low = 0;
+  let high = tables.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const { largest } = tables[middle]!.meta;
+    if (compareRanges(largest, 0, largest.length, key, 0, key.length) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** @hot The table of a run whose bounds hold the key. */
+export function tableOf(tables: readonly OpenTable[], key: Uint8Array): OpenTable | undefined {
+  const first = firstTable(tables, key);
+  // A key that ends one table and begins the next is the next one's (V2).
+  const next = tables[first + 1];
+  const table =
+    next !== undefined && compareKeys(next.meta.smallest, key) <= 0 ? next : tables[first];
+  if (table === undefined) return undefined;
+  const { smallest } = table.meta;
+  return compareRanges(smallest, 0, smallest.length, key, 0, key.length) <= 0 ? table : undefined;
+}
+
+export function meets(meta: TableMeta, from: Uint8Array, to: Uint8Array | undefined): boolean {
+  return (
+    compareKeys(meta.largest, from) >= 0 && (to === undefined || compareKeys(meta.smallest, to) < 0)
+  );
+}
+
+/** The entries of a memtable that begin with `prefix`, as a memtable of their own: the other goes on changing. */
+export function frozenPart(
+  memtable: Memtable,
+  prefix: Uint8Array,
+  options: TableOptions,
+): Memtable {
+  const part = new Memtable(memtable.epoch, options.prefixLength);
+  for (const entry of memtable.entriesWithPrefix(prefix)) part.copyEntry(memtable, entry);
+  part.sealed = true;
+  return part;
+}
+
+/** A memtable that still takes writes, as it is now. */
+export function frozenRange(
+  memtable: Memtable,
+  from: Uint8Array,
+  to: Uint8Array | undefined,
+  options: TableOptions,
+): MemtableCursor {
+  const part = new Memtable(memtable.epoch, options.prefixLength);
+  const { order } = memtable.groups();
+  for (const entry of order) part.copyEntry(memtable, entry);
+  part.sealed = true;
+  return rangeCursor(part, from, to, memtable.rangeDeletes());
+}
+
+export function rangeCursor(
+  memtable: Memtable,
+  from: Uint8Array,
+  to: Uint8Array | undefined,
+  rangeDeletes = memtable.rangeDeletes(),
+): MemtableCursor {
+  const { order, ends } = memtable.groups();
+  let start = 0;
+  for (const end of ends) {
+    if (end - start > 1) order.subarray(start, end).sort((a, b) => memtable.compare(a, b));
+    start = end;
+  }
+  const entries = order.filter((entry) => {
+    const key = memtable.key(entry);
+    return compareKeys(key, from) >= 0 && (to === undefined || compareKeys(key, to) < 0);
+  });
+  return new MemtableCursor(memtable, entries, normalizeRanges(rangeDeletes));
+}
