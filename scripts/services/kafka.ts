@@ -5,7 +5,7 @@
  * is removed by `stop`, and survives `restart`.
  */
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { promisify } from 'node:util';
@@ -17,6 +17,7 @@ const KAFKA_VERSION = '4.3.1';
 const CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qg';
 const ROOT = `${import.meta.dirname}/../..`;
 const CACHE = `${ROOT}/.services/kafka-${KAFKA_VERSION}`;
+const CLASS_PATH = `${CACHE}/classpath.txt`;
 const RESOLVE_MS_MAX = 240_000;
 const READY_MS_MAX = 60_000;
 const PROBE_MS_MAX = 1000;
@@ -214,24 +215,33 @@ async function format(
   ]);
 }
 
+let classPath: Promise<string | Missing> | undefined;
+
 /** The broker's class path; resolved once and kept. */
-async function findClassPath(): Promise<string | Missing> {
-  const file = `${CACHE}/classpath.txt`;
-  const kept = await readFile(file, 'utf8').catch(() => undefined);
-  if (kept !== undefined && (await allExist(kept.split(':')))) return kept;
+const findClassPath = (): Promise<string | Missing> => (classPath ??= lookUpClassPath());
+
+async function lookUpClassPath(): Promise<string | Missing> {
+  const kept = await readFile(CLASS_PATH, 'utf8').catch(() => undefined);
   try {
     await run('java', ['-version']);
   } catch {
     return { missing: 'no Java runtime (`java`) on this machine' };
   }
+  if (kept !== undefined && (await allExist(kept.split(':')))) return kept;
+  return resolveClassPath();
+}
+
+/** Several test files may do so at once: what is kept appears whole. */
+async function resolveClassPath(): Promise<string | Missing> {
   await mkdir(CACHE, { recursive: true });
-  await writeFile(`${CACHE}/pom.xml`, POM);
+  const [pom, fresh] = [`${CACHE}/pom-${process.pid}.xml`, `${CLASS_PATH}-${process.pid}`];
+  await writeFile(pom, POM);
   try {
     await run(
       'mvn',
       [
-        ...['-B', '-q', '-f', `${CACHE}/pom.xml`, DEPENDENCY_PLUGIN],
-        ...[`-Dmdep.outputFile=${file}`, '-Dmdep.includeScope=runtime'],
+        ...['-B', '-q', '-f', pom, DEPENDENCY_PLUGIN],
+        ...[`-Dmdep.outputFile=${fresh}`, '-Dmdep.includeScope=runtime'],
       ],
       { timeout: RESOLVE_MS_MAX },
     );
@@ -241,8 +251,11 @@ async function findClassPath(): Promise<string | Missing> {
       return { missing: 'no Maven (`mvn`) on this machine to fetch the broker with' };
     const line = reason.stdout?.split('\n').find((text) => text.includes('ERROR'));
     return { missing: `Maven cannot resolve the broker: ${line ?? reason.message ?? 'no reason'}` };
+  } finally {
+    await rm(pom);
   }
-  return readFile(file, 'utf8');
+  await rename(fresh, CLASS_PATH);
+  return readFile(CLASS_PATH, 'utf8');
 }
 
 async function allExist(paths: readonly string[]): Promise<boolean> {
