@@ -162,6 +162,17 @@ suite('ordered keys', () => {
     assert.deepEqual(encode(schema, '-0'), encode(schema, '0.00'));
   });
 
+  test('pairs keep their identity however many texts there are, and whoever asks', () => {
+    const schema = t.tuple(t.string(), t.int64());
+    const identify = keyIdentity(schema);
+    const keys = Array.from({ length: 70_000 }, (_, n) => [`text ${n}`, n % 7] as const);
+    const first = keys.map(identify);
+    assert.equal(new Set(first).size, keys.length);
+    assert.deepEqual(keys.map(keyIdentity(schema)), first);
+    const far = [2 ** 26, -1, 2 ** 40].map((n) => identify(['text 1', n]));
+    assert.equal(new Set([...far, identify(['text 1', 1])]).size, 4);
+  });
+
   test('text cannot pass for the identity of an array', () => {
     const identify = keyIdentity(t.key());
     const array = identify(['a', 1]);

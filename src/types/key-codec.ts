@@ -341,8 +341,8 @@ const looksEncoded = (key: string): boolean => {
 };
 
 /**
- * A value that is the same for equal keys and different for others, usable in a JavaScript Map: primitives as they are, pairs of integers
- * and texts as a number or text, other composites as Latin-1 text of their bytes. Keys must match the schema.
+ * A value that is the same for equal keys and different for others while the process lives, usable in a JavaScript Map: primitives as they
+ * are, pairs of integers and texts as a number or text, other composites as Latin-1 text of their bytes. Keys must match the schema.
  */
 export function keyIdentity(schema: Schema<unknown>): (key: unknown) => KeyIdentity {
   switch (schema.kind) {
@@ -369,31 +369,46 @@ const INTEGERS: ReadonlySet<string> = new Set(['int8', 'int16', 'int32', 'int64'
 /** Two integers below this are one integer that a number holds exactly. */
 const HALF = 2 ** 26;
 
+const TEXTS_MAX = 2 ** 16;
+const TEXT_LENGTH_MAX = 64;
+/** Numbers of short texts, in the order in which they came: of the first TEXTS_MAX of the process, and for good. */
+const texts = new Map<string, number>();
+
+/** @hot The number of a text, or -1. */
+function numberOfText(text: string): number {
+  const known = texts.get(text);
+  if (known !== undefined) return known;
+  if (texts.size >= TEXTS_MAX || text.length > TEXT_LENGTH_MAX) return -1;
+  texts.set(text, texts.size);
+  return texts.size - 1;
+}
+
+/** An integer as the part of a number that it can be, or -1. */
+const numberOfInteger = (value: number): number => (value >= 0 && value < HALF ? value : -1);
+
 /**
- * Pairs that need no bytes: small integers as one number, texts with the length of the first in front, and an integer with a text.
- * Undefined for other pairs, and for tuples of other lengths.
+ * Pairs of integers and texts that need no bytes: as one number where both parts are small integers or texts that have a number, else as
+ * text with the length of the first part in front. Undefined for other pairs, and for tuples of other lengths.
  */
 function pairIdentity(
   elements: readonly Schema<unknown>[],
 ): ((key: unknown) => KeyIdentity) | undefined {
   const [first, second] = elements;
   if (first === undefined || second === undefined || elements.length > 2) return undefined;
-  if (second.kind === 'string') {
-    if (first.kind === 'string')
-      return (key) => {
-        const [a, b] = key as readonly [string, string]; // keys match the schema
-        return `${a.length}:${a}${b}`;
-      };
-    if (INTEGERS.has(first.kind))
-      return (key) => {
-        const [a, b] = key as readonly [number, string]; // as above
-        return `${a}:${b}`;
-      };
-  }
-  if (!INTEGERS.has(first.kind) || !INTEGERS.has(second.kind)) return undefined;
+  const partOf = ({ kind }: Schema<unknown>): ((part: never) => number) | undefined => {
+    if (kind === 'string') return numberOfText;
+    return INTEGERS.has(kind) ? numberOfInteger : undefined;
+  };
+  const firstOf = partOf(first) as ((part: unknown) => number) | undefined; // keys match the schema
+  const secondOf = partOf(second) as ((part: unknown) => number) | undefined; // as above
+  if (firstOf === undefined || secondOf === undefined) return undefined;
   return (key) => {
-    const [a, b] = key as readonly [number, number]; // as above
-    return a >= 0 && a < HALF && b >= 0 && b < HALF ? a * HALF + b : `${a}:${b}`;
+    const [a, b] = key as readonly [string | number, string | number]; // as above
+    const high = firstOf(a);
+    const low = secondOf(b);
+    if (high >= 0 && low >= 0) return high * HALF + low;
+    const text = String(a);
+    return `${text.length}:${text}${b}`;
   };
 }
 

@@ -99,14 +99,17 @@ export class PaneWindowOperator implements OneInputOperator, TimerTarget<number>
     const watermark = this.#timers.currentWatermark;
     // Panes that start later have no window that has fired. Without lateness such a window is forgotten too.
     const firedTo = this.#forgetAfterMs === this.#fireAfterMs ? Number.NaN : watermark;
+    const { slideMs } = layout;
     let selected = Number.NaN;
+    // Records come roughly in order: most have the last window of the one before, and a remainder of doubles is dear.
+    let last = Number.NaN;
     let i = 0;
     try {
       for (; i < values.length; i++) {
         const value = values[i];
         const timestamp = timestamps === null ? NO_TIMESTAMP : timestamps[i]!;
         if (!Number.isFinite(timestamp)) throw recordWithoutTimestamp(timestamp);
-        const last = layout.lastWindow(timestamp);
+        if (!(timestamp >= last && timestamp < last + slideMs)) last = layout.lastWindow(timestamp);
         if (last + this.#forgetAfterMs <= watermark) {
           this.#late(value, timestamp);
           continue;

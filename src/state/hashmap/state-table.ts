@@ -103,7 +103,7 @@ interface KeyMap extends Pick<Map<unknown, Cell>, 'get' | 'has' | 'delete' | 'si
   set(keyId: unknown, cell: Cell): unknown;
 }
 
-/** Keys whose identities are numbers, or pairs that are small enough to be one. */
+/** Keys whose identities are numbers; pairs of them and texts mostly are. */
 const NUMBERS: ReadonlySet<string> = new Set([
   'int8',
   'int16',
@@ -129,7 +129,8 @@ export class SnapshotContext extends KeyContext {
     const { keySchema } = space;
     const numbers =
       NUMBERS.has(keySchema.kind) ||
-      (keySchema.kind === 'tuple' && keySchema.elements.every(({ kind }) => NUMBERS.has(kind)));
+      (keySchema.kind === 'tuple' &&
+        keySchema.elements.every(({ kind }) => kind === 'string' || NUMBERS.has(kind)));
     this.#newMap = () => (numbers ? new NumberMap<Cell>() : new Map<unknown, Cell>());
     this.#map = this.#newMap();
     this.#maps = [this.#map];
