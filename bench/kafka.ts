@@ -1,16 +1,17 @@
 /**
- * Kafka to Kafka, exactly once, through a keyed aggregation, in one process at parallelism 1, against the same client alone: the same topics, the
- * same formats, the same transactions every second, and a plain `Map` for state.
+ * Kafka to Kafka, exactly once, through a keyed aggregation, in one process at parallelism 1, against
+ *   - the same client alone: the same topics, formats and transactions every second, and a plain `Map` for state;
+ *   - Kafka Streams (Java), with exactly-once, one thread, state in memory with its changelog topic, a commit every second.
  *
- * A real broker on the same machine takes a share of the processor from both. Start-up is in neither figure's favour: the job's includes
- * starting its thread.
+ * A real broker on the same machine takes a share of the processor from all of them; CPU seconds are those of the process itself, its start
+ * included. What is not measured: state larger than memory, more than one process, a network between client and broker.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { promisify } from 'node:util';
 import { kafkaSink, kafkaSource } from '../connectors/kafka/index.ts';
-import { startKafka } from '../scripts/services/kafka.ts';
+import { findClassPath, startKafka } from '../scripts/services/kafka.ts';
 import { isMissing } from '../scripts/services/service.ts';
 import { jsonMessages } from '../src/index.ts';
 import { discover, readerContext, SinkAttempt, TestCluster } from '../tests/kafka/kafka-fixture.ts';
@@ -42,19 +43,41 @@ export async function run({
     const kafka = new TestCluster(broker.bootstrapServers);
     const records = quick ? RECORDS_QUICK : RECORDS;
     const input = await fill(kafka, records);
-    const client = await clientAlone(kafka, input, await kafka.topic(PARTITIONS));
-    const job = await jobOf(broker.bootstrapServers, input, await kafka.topic(PARTITIONS), dir);
+    const outputs = [await kafka.topic(PARTITIONS), await kafka.topic(PARTITIONS)] as const;
+    const client = await clientAlone(kafka, input, outputs[0]);
+    const streams = await streamsOf(kafka, {
+      bootstrapServers: broker.bootstrapServers,
+      input,
+      records,
+      dir,
+    });
+    const job = await jobOf(broker.bootstrapServers, input, outputs[1], dir);
+    for (const output of outputs) await checkOutput(kafka, output, records);
     return {
       'job records/s': records / job.seconds,
       'client alone records/s': records / client.seconds,
       'job / client alone': client.seconds / job.seconds,
       'job records per CPU second': records / job.cpuSeconds,
       'client alone records per CPU second': records / client.cpuSeconds,
+      ...(streams === undefined
+        ? {}
+        : {
+            'Kafka Streams records/s': records / streams.seconds,
+            'Kafka Streams records per CPU second': records / streams.cpuSeconds,
+            'job / Kafka Streams per CPU second': streams.cpuSeconds / job.cpuSeconds,
+            'job / Kafka Streams': streams.seconds / job.seconds,
+          }),
     };
   } finally {
     await broker.stop();
     await rm(dir, { recursive: true, force: true });
   }
+}
+
+/** A figure of a run that lost or repeated something means nothing. */
+async function checkOutput(kafka: TestCluster, topic: string, records: number): Promise<void> {
+  const { length } = await kafka.committed(topic);
+  if (length !== records) throw new TypeError(`${length} results for ${records} records`);
 }
 
 async function fill(kafka: TestCluster, records: number): Promise<string> {
@@ -135,6 +158,34 @@ async function clientAlone(kafka: TestCluster, input: string, output: string): P
   await reader.close();
   await sink.close();
   return { seconds, cpuSeconds: (cpu.user + cpu.system) / 1e6 };
+}
+
+/** Undefined where there is no Java compiler. */
+async function streamsOf(
+  kafka: TestCluster,
+  {
+    bootstrapServers,
+    input,
+    records,
+    dir,
+  }: { bootstrapServers: string; input: string; records: number; dir: string },
+): Promise<Cost | undefined> {
+  const classPath = await findClassPath('kafka-streams');
+  if (typeof classPath !== 'string') {
+    console.error(`no Kafka Streams: ${classPath.missing}`);
+    return undefined;
+  }
+  const run = promisify(execFile);
+  const classes = `${dir}/classes`;
+  await run('javac', [
+    ...['-cp', classPath, '-d', classes, `${import.meta.dirname}/kafka-streams/Counting.java`],
+  ]);
+  const output = await kafka.topic(PARTITIONS);
+  const { stdout } = await run('java', [
+    ...['-cp', `${classPath}:${classes}`, 'Counting', bootstrapServers, input, output],
+    ...[String(records), `${dir}/streams`],
+  ]);
+  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Cost; // what it prints last
 }
 
 async function jobOf(brokers: string, input: string, output: string, dir: string): Promise<Cost> {

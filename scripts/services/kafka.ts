@@ -17,7 +17,6 @@ const KAFKA_VERSION = '4.3.1';
 const CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qg';
 const ROOT = `${import.meta.dirname}/../..`;
 const CACHE = `${ROOT}/.services/kafka-${KAFKA_VERSION}`;
-const CLASS_PATH = `${CACHE}/classpath.txt`;
 const RESOLVE_MS_MAX = 240_000;
 const READY_MS_MAX = 60_000;
 const PROBE_MS_MAX = 1000;
@@ -51,7 +50,7 @@ export interface KafkaService {
 export async function startKafka(
   options: KafkaServiceOptions = {},
 ): Promise<KafkaService | Missing> {
-  const classPath = await findClassPath();
+  const classPath = await findClassPath('kafka_2.13');
   if (typeof classPath !== 'string') return classPath;
   const folder = await mkdtemp(`${tmpdir()}/millrace-kafka-`);
   const ports = { port: await freePort(), controllerPort: await freePort() };
@@ -215,27 +214,32 @@ async function format(
   ]);
 }
 
-let classPath: Promise<string | Missing> | undefined;
+const classPaths = new Map<string, Promise<string | Missing>>();
 
-/** The broker's class path; resolved once and kept. */
-const findClassPath = (): Promise<string | Missing> => (classPath ??= lookUpClassPath());
+/** The class path of one of Kafka's artifacts; resolved once and kept. */
+export function findClassPath(artifact: string): Promise<string | Missing> {
+  const known = classPaths.get(artifact) ?? lookUpClassPath(artifact);
+  classPaths.set(artifact, known);
+  return known;
+}
 
-async function lookUpClassPath(): Promise<string | Missing> {
-  const kept = await readFile(CLASS_PATH, 'utf8').catch(() => undefined);
+async function lookUpClassPath(artifact: string): Promise<string | Missing> {
+  const kept = await readFile(`${CACHE}/${artifact}.classpath`, 'utf8').catch(() => undefined);
   try {
     await run('java', ['-version']);
   } catch {
     return { missing: 'no Java runtime (`java`) on this machine' };
   }
   if (kept !== undefined && (await allExist(kept.split(':')))) return kept;
-  return resolveClassPath();
+  return resolveClassPath(artifact);
 }
 
 /** Several test files may do so at once: what is kept appears whole. */
-async function resolveClassPath(): Promise<string | Missing> {
+async function resolveClassPath(artifact: string): Promise<string | Missing> {
   await mkdir(CACHE, { recursive: true });
-  const [pom, fresh] = [`${CACHE}/pom-${process.pid}.xml`, `${CLASS_PATH}-${process.pid}`];
-  await writeFile(pom, POM);
+  const path = `${CACHE}/${artifact}.classpath`;
+  const [pom, fresh] = [`${CACHE}/${artifact}-${process.pid}.xml`, `${path}-${process.pid}`];
+  await writeFile(pom, pomOf(artifact));
   try {
     await run(
       'mvn',
@@ -250,12 +254,12 @@ async function resolveClassPath(): Promise<string | Missing> {
     if (reason.code === 'ENOENT')
       return { missing: 'no Maven (`mvn`) on this machine to fetch the broker with' };
     const line = reason.stdout?.split('\n').find((text) => text.includes('ERROR'));
-    return { missing: `Maven cannot resolve the broker: ${line ?? reason.message ?? 'no reason'}` };
+    return { missing: `Maven cannot resolve Kafka: ${line ?? reason.message ?? 'no reason'}` };
   } finally {
     await rm(pom);
   }
-  await rename(fresh, CLASS_PATH);
-  return readFile(CLASS_PATH, 'utf8');
+  await rename(fresh, path);
+  return readFile(path, 'utf8');
 }
 
 async function allExist(paths: readonly string[]): Promise<boolean> {
@@ -265,7 +269,7 @@ async function allExist(paths: readonly string[]): Promise<boolean> {
 
 const DEPENDENCY_PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1:build-classpath';
 
-const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
+const pomOf = (artifact: string): string => `<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>millrace.services</groupId>
   <artifactId>kafka-broker</artifactId>
@@ -274,7 +278,7 @@ const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
   <dependencies>
     <dependency>
       <groupId>org.apache.kafka</groupId>
-      <artifactId>kafka_2.13</artifactId>
+      <artifactId>${artifact}</artifactId>
       <version>${KAFKA_VERSION}</version>
     </dependency>
   </dependencies>

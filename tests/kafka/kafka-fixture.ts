@@ -200,7 +200,7 @@ export async function readToEnd<T>(
         own.push(...batch.values);
         timestamps.push(...(batch.timestamps?.subarray(0, batch.values.length) ?? []));
       }
-      values.push(...own);
+      for (const value of own) values.push(value);
       splits.push({ split: state.split, position: split.position() });
       await split.close();
     }
