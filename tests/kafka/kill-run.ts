@@ -6,12 +6,13 @@
  * order, or the run fails at that record.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { kafkaSource } from '../../connectors/kafka/index.ts';
-import type { KafkaService } from '../../scripts/services/kafka.ts';
+import { findClassPath, type KafkaService } from '../../scripts/services/kafka.ts';
 import { jsonMessages } from '../../src/connector/message-format.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { discover, readerContext, readToEnd, SinkAttempt, TestCluster } from './kafka-fixture.ts';
@@ -22,6 +23,8 @@ export interface KillRunOptions {
   readonly messages: number;
   readonly kills: number;
   readonly brokerRestarts: number;
+  /** At the end the results are also read by Kafka's own consumer. */
+  readonly readTwice: boolean;
   readonly log: (line: string) => void;
 }
 
@@ -59,6 +62,7 @@ export async function killRun(options: KillRunOptions): Promise<KillRunOutcome> 
     const judged = Promise.all([reader, fed]).finally(() => stop.abort());
     await Promise.all([judged, job.run(stop.signal)]);
     await verify(kafka, output, expected, options.messages);
+    if (options.readTwice) await verifyWithKafkasOwn(options, output);
     return {
       kills: job.kills,
       brokerRestarts: job.brokerRestarts,
@@ -88,6 +92,40 @@ async function verify(
   assert.equal(values.length, messages, 'results in the topic');
   const last = new Map(values.map(({ key, count, sum }) => [key, { count, sum }]));
   assert.deepEqual(new Map([...last].sort()), new Map([...expected].sort()));
+}
+
+/** The same topic as Kafka's own consumer reads it. */
+async function verifyWithKafkasOwn(
+  { broker, messages, log }: KillRunOptions,
+  topic: string,
+): Promise<void> {
+  const classPath = await findClassPath('kafka-tools');
+  if (typeof classPath !== 'string') {
+    log(`not read with Kafka's own consumer: ${classPath.missing}`);
+    return;
+  }
+  const { stdout } = await promisify(execFile)(
+    'java',
+    [
+      ...['-cp', classPath, 'org.apache.kafka.tools.consumer.ConsoleConsumer'],
+      ...['--bootstrap-server', broker.bootstrapServers, '--topic', topic, '--from-beginning'],
+      ...['--isolation-level', 'read_committed', '--timeout-ms', '8000'],
+    ],
+    { maxBuffer: 1 << 30 },
+  );
+  const last = new Map<string, number>();
+  const lines = stdout.trimEnd().split('\n');
+  for (const line of lines) {
+    const { key, count } = JSON.parse(line) as Result; // written by the job
+    assert.equal(
+      count,
+      (last.get(key) ?? 0) + 1,
+      `the next count of ${key} in Kafka's own consumer`,
+    );
+    last.set(key, count);
+  }
+  assert.equal(lines.length, messages, "results that Kafka's own consumer reads");
+  log(`Kafka's own consumer reads the same ${messages} results`);
 }
 
 async function feed(

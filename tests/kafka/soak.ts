@@ -30,6 +30,7 @@ if (isMissing(broker)) {
       messages: Number(options.messages),
       kills: Number(options.kills),
       brokerRestarts: Number(options['broker-restarts']),
+      readTwice: true,
       log: (line) => console.log(line),
     });
     console.log(JSON.stringify({ ok: true, seed: Number(options.seed), ...outcome }));
