@@ -37,6 +37,7 @@ export const USAGE = `  --queries q0,q5      which, default all
   --checkpoint-interval-ms MS
   --runs R             measured runs of each, after one that is not; the median counts
   --no-loop            programs only
+  --rate R             one more run of each at so many events a second, for latency
   --config KEY=VALUE   any job option; can be repeated
   --peer flink         with the runner in bench/peers/flink`;
 
@@ -49,6 +50,7 @@ interface Settings {
   readonly runs: number;
   readonly withLoop: boolean;
   readonly latencyMs: number;
+  readonly rate: number | undefined;
   readonly config: Readonly<Record<string, JsonValue>>;
   readonly peer: string | undefined;
   readonly backend: string;
@@ -68,6 +70,7 @@ function settingsOf(args: readonly string[], quick: boolean): Settings {
       'latency-ms': { type: 'string' },
       'checkpoint-interval-ms': { type: 'string' },
       runs: { type: 'string' },
+      rate: { type: 'string' },
       'no-loop': { type: 'boolean', default: false },
       config: { type: 'string', multiple: true, default: [] },
       peer: { type: 'string' },
@@ -91,6 +94,7 @@ function settingsOf(args: readonly string[], quick: boolean): Settings {
     runs: Number(values.runs ?? (quick ? RUNS_QUICK : RUNS_FULL)),
     withLoop: !values['no-loop'],
     latencyMs: Number(values['latency-ms'] ?? 0),
+    rate: values.rate === undefined ? undefined : Number(values.rate),
     config: {
       ...(values.backend === 'hashmap' ? {} : { 'state.backend.type': values.backend }),
       ...option('taskmanager.memory.managed.size', values['cache-size']),
@@ -166,6 +170,9 @@ function print(row: Row): void {
     ms.length === 0
       ? ''
       : `  ${ms.length} checkpoints, p50 ${median(ms)} ms, p99 ${percentile(ms, 0.99)} ms, largest ${megabytes(Math.max(...bytes))}`,
+    run.latency === undefined
+      ? ''
+      : `  latency p50 ${run.latency.p50Ms.toFixed(1)} ms, p99 ${run.latency.p99Ms.toFixed(1)} ms`,
     run.store === undefined ? '' : `  ${requests(run.store)}`,
     peer === undefined
       ? ''
@@ -218,7 +225,7 @@ export async function run({
     console.log('     M events/s, /CPU s, of the loop, ratio, peak memory');
     const rows: Row[] = [];
     for (const query of settings.queries) {
-      const { parallelism, runs, withLoop, latencyMs, config } = settings;
+      const { parallelism, runs, withLoop, latencyMs, rate, config } = settings;
       const work = await mkdtemp(join(dir, query));
       const request = {
         query,
@@ -229,6 +236,7 @@ export async function run({
         latencyMs,
         config,
         dir: work,
+        ...(rate === undefined ? {} : { rate }),
       };
       const measured = runQuery(request);
       await rm(work, { recursive: true });

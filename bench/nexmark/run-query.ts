@@ -17,6 +17,7 @@ import { checkpointsIn, type CheckpointFigures } from './checkpoint-figures.ts';
 import { DelayedStore } from './delayed-store.ts';
 import { readEventFile } from './event-file.ts';
 import { batchesOf, eventSource } from './event-source.ts';
+import { type LatencyFigures, LatencyProbe } from './latency.ts';
 import { JobWatch, measure, type Measured } from './measure.ts';
 import type { Event } from './model.ts';
 import { QUERIES } from './queries.ts';
@@ -28,6 +29,8 @@ export interface QueryRequest {
   /** Measured runs, after one that is not. */
   readonly runs: number;
   readonly withLoop: boolean;
+  /** Events a second of one more run, for latency; at parallelism 1. */
+  readonly rate?: number;
   /** For what the job writes: an empty folder. */
   readonly dir: string;
   /** How much longer each request to the store of checkpoints and state takes. */
@@ -46,6 +49,7 @@ export interface QueryRun {
   readonly peakRssBytes: number;
   /** Of all measured runs. */
   readonly checkpoints: CheckpointFigures;
+  readonly latency?: LatencyFigures;
   /** Of the last run, where the job is on the main thread and has a store. */
   readonly store?: StoreUsage;
 }
@@ -69,6 +73,11 @@ function blackhole(counter: { count: number }): Sink<unknown> {
     }),
   };
 }
+
+const strategy = () =>
+  WatermarkStrategy.forBoundedOutOfOrderness<Event>('4 s').withTimestampAssigner(
+    ({ dateTime }) => dateTime,
+  );
 
 /** A loop's results exist for as long as those of an engine that hands over batches. */
 function runLoop(events: readonly Event[], dir: string): Measured & { readonly count: number } {
@@ -121,9 +130,7 @@ async function runEngine(
   const env = new StreamExecutionEnvironment(executor, config);
   const events = env.fromSource(
     eventSource(batches, { splits: request.parallelism, onStart: () => watch.start() }),
-    WatermarkStrategy.forBoundedOutOfOrderness<Event>('4 s').withTimestampAssigner(
-      ({ dateTime }) => dateTime,
-    ),
+    strategy(),
     'events',
   );
   const results = query!.program(events);
@@ -139,6 +146,17 @@ async function runEngine(
     checkpoints:
       isMainThread && checkpointing ? await checkpointsIn(checkpointDir) : { bytes: [], ms: [] },
   };
+}
+
+async function runLatency(events: readonly Event[], rate: number): Promise<LatencyFigures> {
+  const probe = new LatencyProbe(events, rate);
+  const env = new StreamExecutionEnvironment(embeddedExecutor(), {
+    'pipeline.auto-watermark-interval': '200 ms',
+    ...request.config,
+  });
+  query!.program(env.fromSource(probe.source(), strategy(), 'events')).sinkTo(probe.sink());
+  await env.execute(`${request.query}-latency`);
+  return probe.figures;
 }
 
 async function main(): Promise<void> {
@@ -172,6 +190,8 @@ async function main(): Promise<void> {
     if (counts && request.query !== 'q12' && results !== expected)
       throw new RangeError(`the loop has ${expected} results and the program ${results}`);
   }
+  const { rate } = request;
+  const hasLatency = rate !== undefined && request.parallelism === 1 && query!.waits !== true;
   const run: QueryRun = {
     query: request.query,
     events: events.length,
@@ -181,6 +201,7 @@ async function main(): Promise<void> {
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
     checkpoints: { bytes, ms },
     ...(store === undefined ? {} : { store }),
+    ...(hasLatency ? { latency: await runLatency(events, rate) } : {}),
   };
   console.log(JSON.stringify(run));
 }
