@@ -22,9 +22,11 @@ import { TaskManager } from '../cluster/task-manager/task-manager.ts';
 import type { JobGraph } from '../graph/job-graph.ts';
 import type { Program } from '../graph/program.ts';
 import type { ToJobMaster, ToTaskManager } from '../runtime/messages.ts';
+import type { CompactionExecutor } from '../lsm/compaction/compaction-task.ts';
 import { MemoryStore } from '../storage/memory-store.ts';
 import { openObjectStore } from '../storage/open-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { openCompactionThread } from './open-compaction-thread.ts';
 
 /** Which `execute` of the program a worker serves. */
 interface WorkerData {
@@ -65,6 +67,12 @@ const same = (store: ObjectStore): ObjectStore => store;
 /** In memory, checkpoints end with the process. */
 const outlivesJob = (program: Program): boolean =>
   typeof program.config['execution.checkpointing.dir'] === 'string';
+
+/** A thread can open the same store only where it has a location. */
+function compactionThreadOf({ config }: Program): (() => CompactionExecutor) | undefined {
+  const dir = config['execution.checkpointing.dir'];
+  return typeof dir === 'string' ? () => openCompactionThread(dir, config) : undefined;
+}
 
 function storeOf(world: World, program: Program): ObjectStore {
   const dir = program.config['execution.checkpointing.dir'];
@@ -167,13 +175,17 @@ async function localPool(params: {
     name: 'main',
     stateOutlivesJob: outlivesJob(params.program),
     localDisk: realDisk,
+    compactionThread: compactionThreadOf(params.program),
     report: (message) => workerEnd.post(message),
   });
   workerEnd.onMessage((message) => manager.onMessage(message as ToTaskManager)); // the job master sends nothing else
   return {
     workers: [{ name: 'main', slots: 1, send: (message) => masterEnd.post(message) }],
     attach: (master) => masterEnd.onMessage((message) => master.onMessage(message as ToJobMaster)), // the task manager sends nothing else
-    close: async () => masterEnd.close(),
+    close: async () => {
+      masterEnd.close();
+      await manager.close();
+    },
   };
 }
 
@@ -200,6 +212,7 @@ function serve(
     store: wrapStore(storeOf(world, program)),
     stateOutlivesJob: outlivesJob(program),
     localDisk: realDisk,
+    compactionThread: compactionThreadOf(program),
   });
   return new Promise(() => {});
 }

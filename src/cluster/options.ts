@@ -142,6 +142,19 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     min: 0,
     about: 'What the disk cache of one worker may take; 0 turns it off.',
   },
+  'state.backend.forst.compaction.mode': {
+    type: 'enum',
+    default: 'thread',
+    values: ['inline', 'thread', 'remote'],
+    about:
+      'Where compactions of more than a few MiB run: on the task’s own thread between its work, on a thread of the worker, or by "millrace compactor" processes.',
+  },
+  'state.backend.forst.compaction.remote-timeout': {
+    type: 'duration',
+    default: 600_000,
+    min: 1000,
+    about: 'A remote compaction that takes longer is withdrawn and done by the worker itself.',
+  },
   's3.endpoint': {
     type: 'string',
     default: null,

@@ -14,6 +14,7 @@ import { buildJobGraph } from '../graph/build-job-graph.ts';
 import type { JobGraph } from '../graph/job-graph.ts';
 import type { Program } from '../graph/program.ts';
 import type { ToJobMaster, ToTaskManager } from '../runtime/messages.ts';
+import type { CompactionExecutor } from '../lsm/compaction/compaction-task.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { JobMaster, WorkerRef } from './job-master/job-master.ts';
 import { jobIdOf, type WorkerPool } from './run-job.ts';
@@ -180,10 +181,11 @@ export function serveAsWorker(params: {
   readonly program: Program;
   readonly store: ObjectStore;
   readonly localDisk?: OpenLocalDisk;
+  readonly compactionThread?: (() => CompactionExecutor) | undefined;
   /** See TaskManagerParams. */
   readonly stateOutlivesJob: boolean;
 }): void {
-  const { host, world, program, store, stateOutlivesJob, localDisk } = params;
+  const { host, world, program, store, stateOutlivesJob, localDisk, compactionThread } = params;
   const graph = buildJobGraph(program.graph);
   const report = (message: ToJobMaster): void => host.control.post(message);
   const manager = new TaskManager({
@@ -195,6 +197,7 @@ export function serveAsWorker(params: {
     store,
     stateOutlivesJob,
     localDisk,
+    compactionThread,
     report,
   });
   host.onPeer((peer: string, link: MessageLink) => manager.addPeer(peer, link));

@@ -3,6 +3,8 @@ import { invalid } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
 import type { OpenLocalDisk } from '../base/local-disk.ts';
 import type { World } from '../base/world.ts';
+import type { CompactionExecutor } from '../lsm/compaction/compaction-task.ts';
+import { RemoteCompaction } from '../lsm/compaction/job-board.ts';
 import { DiskCache } from '../lsm/disk-cache.ts';
 import { MemoryBlockSource } from '../lsm/memory-block-source.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -22,6 +24,8 @@ export interface BackendWorker {
   readonly config: Readonly<Record<string, JsonValue>>;
   /** Undefined: nothing is cached on local disk. */
   readonly localDisk: OpenLocalDisk | undefined;
+  /** A thread for compactions; undefined: there are none. */
+  readonly compactionThread: (() => CompactionExecutor) | undefined;
 }
 
 const BACKENDS: Readonly<Record<string, (worker: BackendWorker) => StateBackend>> = {
@@ -58,11 +62,33 @@ function openForst(worker: BackendWorker): StateBackend {
       blocks,
       files,
       cacheBytes: managed / 2,
+      executor: openExecutor(worker),
       nowMs: () => world.clock.wallMs(),
       log: (message, error) => world.logger.log('warn', message, { reason: String(error) }),
       memtableBytes: Math.min(8 * 1024 * 1024, Math.max(64 * 1024, managed / 32)),
     }),
   );
+}
+
+function openExecutor({
+  config,
+  store,
+  world,
+  compactionThread,
+}: BackendWorker): CompactionExecutor | undefined {
+  switch (config['state.backend.forst.compaction.mode']) {
+    case 'thread':
+      return compactionThread?.();
+    case 'remote':
+      return new RemoteCompaction({
+        store,
+        world,
+        name: world.ids.next(),
+        timeoutMs: Number(config['state.backend.forst.compaction.remote-timeout']),
+      });
+    default:
+      return undefined;
+  }
 }
 
 /** A cache that cannot be opened is done without. */

@@ -14,6 +14,7 @@ import type { TaskDescriptor } from '../../runtime/task-descriptor.ts';
 import { TaskScheduler } from '../../runtime/task-scheduler.ts';
 import type { TaskServices } from '../../runtime/task-services.ts';
 import { stateBackendOf } from '../../state/backends.ts';
+import type { CompactionExecutor } from '../../lsm/compaction/compaction-task.ts';
 import type { StateBackend } from '../../state/keyed-state-backend.ts';
 import { StoreSnapshotReader, StoreSnapshotWriter } from '../../state/checkpoint-storage.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
@@ -30,6 +31,8 @@ export interface TaskManagerParams {
   readonly stateOutlivesJob?: boolean;
   /** For caches. Default none. */
   readonly localDisk?: OpenLocalDisk | undefined;
+  /** Starts a thread for compactions. Default none. */
+  readonly compactionThread?: (() => CompactionExecutor) | undefined;
   report(message: ToJobMaster): void;
 }
 
@@ -86,6 +89,11 @@ export class TaskManager {
       case 'shutdown':
         for (const task of this.#tasks.values()) task.cancel();
     }
+  }
+
+  /** Gives up what its tasks shared; they must have ended. */
+  async close(): Promise<void> {
+    await this.#backend?.close?.();
   }
 
   #deploy(descriptor: TaskDescriptor): void {
@@ -156,6 +164,7 @@ export class TaskManager {
       store,
       config,
       localDisk: this.#params.localDisk,
+      compactionThread: this.#params.compactionThread,
     });
     return this.#backend;
   }

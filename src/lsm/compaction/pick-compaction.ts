@@ -114,7 +114,8 @@ function pickLevel0(
   if (runs.length < level0RunsMax) return undefined;
   const flushed = runs.flatMap(({ tables }) => tables);
   const below = levelAt(version, 1);
-  const touched = below.filter((table) => flushed.some((other) => meet(table, other)));
+  // Also what lies between two flushes: an output file may reach across it.
+  const touched = below.filter((table) => meet(table, boundsOf(flushed)));
   if ([...flushed, ...touched].some(({ id }) => busy.has(id))) return undefined;
   const inputs = touched.length === 0 ? runs : [...runs, { level: 1, tables: touched }];
   return {
@@ -169,6 +170,15 @@ function isBottom(version: TreeVersion, level: number, tables: readonly TableMet
   return version.runs
     .filter((run) => run.level > level)
     .every((run) => tables.every((table) => overlapping(run.tables, table).length === 0));
+}
+
+function boundsOf(tables: readonly TableMeta[]): Pick<TableMeta, 'smallest' | 'largest'> {
+  let { smallest, largest } = tables[0]!;
+  for (const table of tables) {
+    if (compareKeys(table.smallest, smallest) < 0) smallest = table.smallest;
+    if (compareKeys(table.largest, largest) > 0) largest = table.largest;
+  }
+  return { smallest, largest };
 }
 
 const overlapping = (

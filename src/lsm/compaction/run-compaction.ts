@@ -20,7 +20,7 @@ import type { ObjectStore } from '../../storage/object-store.ts';
 import { coversKey, type KeyRange, normalizeRanges } from '../table-format.ts';
 import { placedTable, type TableFiles } from '../table-files.ts';
 import { ENTRY, ENTRY_EXPIRES, type TableMeta } from '../table-meta.ts';
-import { type FinishedTable, type TableOptions, TableWriter } from '../table-writer.ts';
+import { type TableOptions, TableWriter } from '../table-writer.ts';
 import type { CompactionJob } from './pick-compaction.ts';
 import { clippedRanges } from './clipped-ranges.ts';
 
@@ -43,7 +43,7 @@ export interface CompactionParams {
 export interface CompactionOutput {
   readonly meta: TableMeta;
   /** The file as it was written, for caches. */
-  readonly finished: FinishedTable;
+  readonly bytes: Uint8Array;
 }
 
 export async function runCompaction(
@@ -217,7 +217,10 @@ class Merge {
       minEpoch: Math.min(...metas.map(({ minEpoch }) => minEpoch)),
       maxEpoch: Math.max(...metas.map(({ maxEpoch }) => maxEpoch)),
     };
-    this.#outputs.push({ meta: placedTable(file, { ...finished, ...epochs }), finished });
+    this.#outputs.push({
+      meta: placedTable(file, { ...finished, ...epochs }),
+      bytes: finished.bytes,
+    });
   }
 }
 

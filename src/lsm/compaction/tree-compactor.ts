@@ -4,6 +4,7 @@
  * A job that fails leaves garbage and nothing else; it is tried again when the tree has changed.
  */
 import type { LsmTree } from '../lsm-tree.ts';
+import type { TableMeta } from '../table-meta.ts';
 import type { TreeVersion } from '../tree-version.ts';
 import {
   type CompactionJob,
@@ -11,13 +12,18 @@ import {
   pickCompaction,
   stallOf,
 } from './pick-compaction.ts';
-import type { CompactionOutput } from './run-compaction.ts';
+
+/** A table that came out of a compaction; its bytes, where they are at hand. */
+export interface CompactedTable {
+  readonly meta: TableMeta;
+  readonly bytes: Uint8Array | undefined;
+}
 
 export interface TreeCompactorParams {
   readonly tree: LsmTree;
   readonly options: CompactionOptions;
   readonly nowMs: () => number;
-  readonly run: (job: CompactionJob, signal: AbortSignal) => Promise<readonly CompactionOutput[]>;
+  readonly run: (job: CompactionJob, signal: AbortSignal) => Promise<readonly CompactedTable[]>;
   readonly failed: (error: unknown) => void;
 }
 
@@ -93,7 +99,11 @@ export class TreeCompactor {
     this.bytesRead += tables.reduce((sum, { length }) => sum + length, 0);
     this.bytesWritten += outputs.reduce((sum, { meta }) => sum + meta.length, 0);
     const added = outputs.map(({ meta }) => meta);
-    const files = new Map(outputs.map(({ meta, finished }) => [meta.id, finished.bytes]));
+    const files = new Map(
+      outputs.flatMap(({ meta, bytes }) =>
+        bytes === undefined ? [] : [[meta.id, bytes] as const],
+      ),
+    );
     tree.adopt({ removed, added, level: job.level }, files);
   }
 }

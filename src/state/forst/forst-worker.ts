@@ -6,10 +6,14 @@
  */
 import {
   COMPACTION_DEFAULTS,
+  type CompactionJob,
   type CompactionOptions,
 } from '../../lsm/compaction/pick-compaction.ts';
+import { type CompactionExecutor, taskOf } from '../../lsm/compaction/compaction-task.ts';
 import { runCompaction } from '../../lsm/compaction/run-compaction.ts';
-import { TreeCompactor } from '../../lsm/compaction/tree-compactor.ts';
+import { type CompactedTable, TreeCompactor } from '../../lsm/compaction/tree-compactor.ts';
+import { tableMetaFromJson } from '../../lsm/table-meta.ts';
+import { STATE_KEY_PREFIXES } from './state-key.ts';
 import type { BlockSource } from '../../lsm/block-source.ts';
 import { LsmTree, TREE_DEFAULTS } from '../../lsm/lsm-tree.ts';
 import { TABLE_DEFAULTS, type TableOptions } from '../../lsm/table-writer.ts';
@@ -28,10 +32,15 @@ export interface ForstWorkerParams {
   /** Indexes and filters are fetched before the first record, instead of when they are needed. Default false. */
   readonly opensTablesAtRestore?: boolean;
   readonly compaction?: Partial<CompactionOptions>;
+  /** Where larger compactions run. Default: here. */
+  readonly executor?: CompactionExecutor | undefined;
   /** Wall clock, for what expires. */
   readonly nowMs: () => number;
   readonly log: (message: string, error: unknown) => void;
 }
+
+/** Compactions of fewer bytes are done at once. */
+const ELSEWHERE_FROM_BYTES = 4 * 1024 * 1024;
 
 /** A backend, as far as budgets go. */
 interface Consumer {
@@ -126,8 +135,10 @@ export class ForstWorker {
       tree,
       options,
       nowMs,
-      run: (job, signal) =>
-        runCompaction(job, {
+      run: async (job, signal) => {
+        const elsewhere = await this.#compactElsewhere(job, params.attemptId, signal);
+        if (elsewhere !== undefined) return elsewhere;
+        return runCompaction(job, {
           store,
           blocks,
           files: files.ofAttempt(`${params.attemptId}-c`),
@@ -136,12 +147,45 @@ export class ForstWorker {
           nowMs: nowMs(),
           yieldToLoop: params.yieldToLoop,
           signal,
-        }),
+        });
+      },
       failed: (error) => log('a compaction failed and will be tried again', error),
     });
   }
 
+  /** On the executor, if there is one and the job is worth it; undefined: do it here. */
+  async #compactElsewhere(
+    job: CompactionJob,
+    attemptId: string,
+    signal: AbortSignal,
+  ): Promise<readonly CompactedTable[] | undefined> {
+    const { executor, files, nowMs, log } = this.#params;
+    const bytes = job.inputs.reduce(
+      (sum, { tables }) => sum + tables.reduce((inner, { length }) => inner + length, 0),
+      0,
+    );
+    if (executor === undefined || bytes < ELSEWHERE_FROM_BYTES) return undefined;
+    const table = { ...TABLE_DEFAULTS, ...this.#params.table };
+    const task = taskOf(job, {
+      blockBytes: table.blockBytes,
+      compression: table.compression,
+      prefixes: STATE_KEY_PREFIXES,
+      fileBytes: { ...COMPACTION_DEFAULTS, ...this.#params.compaction }.fileBytes,
+      nowMs: nowMs(),
+      output: files.compactionOutput(attemptId),
+    });
+    try {
+      const { tables } = await executor.run(task, signal);
+      return tables.map((meta) => ({ meta: tableMetaFromJson(meta), bytes: undefined }));
+    } catch (error) {
+      if (signal.aborted) throw error;
+      log('a compaction is done here, because it could not be done elsewhere', error);
+      return undefined;
+    }
+  }
+
   async close(): Promise<void> {
+    await this.#params.executor?.close();
     await this.#params.blocks.close();
   }
 }

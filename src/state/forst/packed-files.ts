@@ -26,6 +26,7 @@ export class PackedFiles {
   readonly #prefix: string;
   readonly #incarnation: string;
   #packs = 0;
+  #compactions = 0;
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
   #timer: { cancel(): void } | undefined;
@@ -54,6 +55,11 @@ export class PackedFiles {
         return { id, object, offset: 0 };
       },
     };
+  }
+
+  /** What the keys of a compaction's files begin with, if it runs elsewhere for that attempt. */
+  compactionOutput(attemptId: string): string {
+    return `${this.#prefix}${attemptId}-x${this.#compactions++}`;
   }
 
   #pack(bytes: Uint8Array): Promise<WrittenFile> {

@@ -11,11 +11,20 @@
  */
 import { ByteWriter, copyOf } from '../../base/bytes.ts';
 import { internal } from '../../base/errors.ts';
+import type { PrefixLengths } from '../../lsm/compaction/compaction-task.ts';
 import type { Codec } from '../../types/codec.ts';
 
 const HEAD_BYTES = 5;
 const NAMESPACE_BYTES_MAX = 255;
 const KEY_BYTES_MAX = 16 * 1024;
+
+/** Name of this layout in compaction tasks. */
+export const STATE_KEY_PREFIXES = 'state-key-1';
+
+/** For whoever compacts trees of state. */
+export const STATE_PREFIX_LENGTHS: PrefixLengths = {
+  [STATE_KEY_PREFIXES]: stateKeyPrefixLength,
+};
 
 /** Length of a map's prefix; 0 for other states. The tree's `prefixLength`. */
 export function stateKeyPrefixLength(key: Uint8Array, start: number, end: number): number {

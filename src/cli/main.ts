@@ -1,0 +1,40 @@
+#!/usr/bin/env node
+/** The `millrace` command: one action a file, composed here. */
+import { Command } from 'commander';
+import { asError } from '../base/errors.ts';
+import type { JsonValue } from '../base/json.ts';
+import { keepAlive } from '../base/real-world.ts';
+import { runCompactor } from './compactor.ts';
+
+const program = new Command('millrace').description('A stateful stream processor for TypeScript');
+
+/** `-D key=value`, as Flink's. */
+const property = (
+  given: string,
+  before: Readonly<Record<string, JsonValue>>,
+): Readonly<Record<string, JsonValue>> => {
+  const at = given.indexOf('=');
+  return {
+    ...before,
+    [given.slice(0, at === -1 ? undefined : at)]: at === -1 ? true : given.slice(at + 1),
+  };
+};
+
+program
+  .command('compactor')
+  .description('does the compactions of jobs whose state.backend.forst.compaction.mode is remote')
+  .requiredOption('--dir <location>', 'the execution.checkpointing.dir of the jobs')
+  .option('-D <key=value>', 'an option such as s3.endpoint', property, {})
+  .action(async ({ dir, D }: { dir: string; D: Readonly<Record<string, JsonValue>> }) => {
+    const abort = new AbortController();
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort());
+    const release = keepAlive();
+    await runCompactor({ dir, config: D, signal: abort.signal }).finally(release);
+  });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(`${asError(error).message}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,104 @@
+/** Compaction behind a link: a thread that runs tasks, one after the other, and its two ends. */
+import {
+  asError,
+  MillraceError,
+  toWireError,
+  fromWireError,
+  type WireError,
+} from '../../base/errors.ts';
+import type { MessageLink } from '../../base/world.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
+import {
+  checkTask,
+  type CompactionExecutor,
+  type CompactionResult,
+  type CompactionTask,
+  type PrefixLengths,
+  runTask,
+} from './compaction-task.ts';
+
+interface Request {
+  readonly id: number;
+  readonly task: CompactionTask;
+}
+
+interface Response {
+  readonly id: number;
+  readonly result?: CompactionResult;
+  readonly error?: WireError;
+}
+
+/** The end that asks. */
+export class LinkedCompaction implements CompactionExecutor {
+  readonly #link: MessageLink;
+  readonly #closed: () => Promise<void>;
+  readonly #waiting = new Map<number, PromiseWithResolvers<CompactionResult>>();
+  #requests = 0;
+  #gone = false;
+
+  /** `closed` stops the thread. */
+  constructor(link: MessageLink, closed: () => Promise<void>) {
+    this.#link = link;
+    this.#closed = closed;
+    link.onMessage((message) => this.#receive(message as Response)); // the other end sends nothing else
+    link.onClose(() => this.#lose());
+  }
+
+  async run(task: CompactionTask, signal: AbortSignal): Promise<CompactionResult> {
+    if (this.#gone) throw lost();
+    const id = this.#requests++;
+    const waiting = Promise.withResolvers<CompactionResult>();
+    this.#waiting.set(id, waiting);
+    const abort = (): void => waiting.reject(asError(signal.reason));
+    signal.addEventListener('abort', abort);
+    this.#link.post({ id, task } satisfies Request);
+    try {
+      return await waiting.promise;
+    } finally {
+      signal.removeEventListener('abort', abort);
+      this.#waiting.delete(id);
+    }
+  }
+
+  close(): Promise<void> {
+    this.#lose();
+    return this.#closed();
+  }
+
+  #receive({ id, result, error }: Response): void {
+    const waiting = this.#waiting.get(id);
+    if (result !== undefined) waiting?.resolve(result);
+    else waiting?.reject(error === undefined ? lost() : fromWireError(error));
+  }
+
+  #lose(): void {
+    this.#gone = true;
+    for (const waiting of this.#waiting.values()) waiting.reject(lost());
+  }
+}
+
+const lost = (): MillraceError =>
+  new MillraceError('unavailable', 'COMPACTION_THREAD_LOST', 'the compaction thread has ended');
+
+/** The end that works. */
+export function serveCompaction(
+  link: MessageLink,
+  params: {
+    readonly store: ObjectStore;
+    readonly prefixLengths: PrefixLengths;
+    readonly yieldToLoop: () => Promise<void>;
+  },
+): void {
+  let last: Promise<void> = Promise.resolve();
+  const work = async ({ id, task }: Request): Promise<void> => {
+    try {
+      const result = await runTask(checkTask(task, 'a task'), { ...params, suffix: '' });
+      link.post({ id, result } satisfies Response);
+    } catch (error) {
+      link.post({ id, error: toWireError(error) } satisfies Response);
+    }
+  };
+  link.onMessage((message) => {
+    last = last.then(() => work(message as Request)); // LinkedCompaction sends nothing else
+  });
+}
