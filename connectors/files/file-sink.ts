@@ -48,9 +48,44 @@ interface StagedPart {
   readonly name: string;
 }
 
-interface OpenPart {
-  readonly lines: string[];
-  characters: number;
+const PART_START_BYTES = 16 * 1024;
+/** Lines are gathered up to this many characters before they become bytes: texts that live long would be the collector's work. */
+const TEXT_MAX = 8192;
+/** A character (UTF-16 unit) takes at most as many bytes of UTF-8. */
+const UTF8_BYTES_MAX = 3;
+
+/** A file that is being written: bytes, and the lines that came last. */
+class OpenPart {
+  #bytes = Buffer.allocUnsafe(PART_START_BYTES);
+  #length = 0;
+  #text = '';
+
+  /** In bytes, about. */
+  get size(): number {
+    return this.#length + this.#text.length;
+  }
+
+  add(line: string): void {
+    this.#text += line;
+    this.#text += '\n';
+    if (this.#text.length >= TEXT_MAX) this.#encode();
+  }
+
+  take(): Uint8Array {
+    this.#encode();
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  #encode(): void {
+    const needed = this.#length + this.#text.length * UTF8_BYTES_MAX;
+    if (needed > this.#bytes.length) {
+      const larger = Buffer.allocUnsafe(Math.max(needed, this.#bytes.length * 2));
+      this.#bytes.copy(larger, 0, 0, this.#length);
+      this.#bytes = larger;
+    }
+    this.#length += this.#bytes.write(this.#text, this.#length, 'utf8');
+    this.#text = '';
+  }
 }
 
 interface ClosedPart {
@@ -109,13 +144,17 @@ class FileWriter<T> implements SinkWriter<T> {
   write({ values }: RecordBatch<T>): void | Promise<void> {
     const { bucketOf, format } = this.#options;
     const full = new Set<string>();
+    let bucket: string | undefined;
+    let part!: OpenPart;
     for (const value of values) {
-      const bucket = bucketOf === undefined ? '' : bucketOf(value);
-      const part = this.#partOf(bucket);
-      const line = format.encode(value);
-      part.lines.push(line);
-      part.characters += line.length + 1;
-      if (part.characters >= this.#partBytes) full.add(bucket);
+      const own = bucketOf === undefined ? '' : bucketOf(value);
+      // Records of a bucket come in runs: comparing is cheaper than hashing a text that was just made.
+      if (own !== bucket) {
+        bucket = own;
+        part = this.#partOf(own);
+      }
+      part.add(format.encode(value));
+      if (part.size >= this.#partBytes) full.add(own);
     }
     if (this.#parts.size > BUCKETS_OPEN_MAX) full.add(this.#fullest());
     if (full.size > 0) return this.#stageAll(full);
@@ -145,7 +184,8 @@ class FileWriter<T> implements SinkWriter<T> {
     if (part === undefined) {
       checkBucket(bucket);
       const header = this.#options.format.encodeHeader?.();
-      part = { lines: header === undefined ? [] : [header], characters: header?.length ?? 0 };
+      part = new OpenPart();
+      if (header !== undefined) part.add(header);
       this.#parts.set(bucket, part);
     }
     return part;
@@ -154,8 +194,7 @@ class FileWriter<T> implements SinkWriter<T> {
   #fullest(): string {
     let fullest = '';
     let most = -1;
-    for (const [bucket, { characters }] of this.#parts)
-      if (characters > most) [fullest, most] = [bucket, characters];
+    for (const [bucket, { size }] of this.#parts) if (size > most) [fullest, most] = [bucket, size];
     return fullest;
   }
 
@@ -167,7 +206,7 @@ class FileWriter<T> implements SinkWriter<T> {
     const part = this.#parts.get(bucket)!; // a part is open for each bucket that is named here
     this.#parts.delete(bucket);
     const staged = `${stagingFolder(this.#context)}/${this.#count++}`;
-    await this.#store.put(staged, Buffer.from(`${part.lines.join('\n')}\n`));
+    await this.#store.put(staged, part.take());
     this.#staged.push({ staged, bucket });
   }
 }
