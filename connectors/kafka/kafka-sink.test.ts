@@ -8,6 +8,8 @@ import type { SimWorld } from '../../src/testing/sim-world.ts';
 import { Simulation } from '../../src/testing/simulation.ts';
 import { textLines } from '../files/text-lines.ts';
 import { kafkaSink } from './kafka-sink.ts';
+import type { BegunTransaction } from './transactional-ids.ts';
+import type { EndTransactionRequest } from './transport.ts';
 import type { KafkaSinkOptions } from './kafka-sink-options.ts';
 
 const text = textMessages(textLines());
@@ -251,6 +253,28 @@ describe('the sink against a model cluster', () => {
     });
     assert.deepEqual(await stage.committed(), ['v1', 'v2', 'v3', 'v4']);
   });
+
+  for (const fences of [true, false])
+    test(`a delayed EndTxn ${fences ? 'does not commit' : 'would commit, did the broker not compare epochs,'} a later transaction of its id`, async () => {
+      const stage = new Stage();
+      const sink = await stage.open();
+      const seen = new Map<string, EndTransactionRequest>();
+      for (let checkpoint = 1; ; checkpoint++) {
+        await stage.write(sink, `v${checkpoint}`);
+        const [committable] = await stage.prepare(sink, checkpoint);
+        const transaction = committable as unknown as BegunTransaction; // the sink's own
+        const earlier = seen.get(transaction.transactionalId);
+        if (earlier !== undefined) {
+          await stage.sim.run({ maxVirtualMs: 100 });
+          stage.broker.transactions.fences = fences;
+          assert.equal(stage.broker.transactions.endTransaction(earlier), fences ? 90 : 0);
+          assert.equal((await stage.committed()).includes(`v${checkpoint}`), !fences);
+          return;
+        }
+        seen.set(transaction.transactionalId, { ...transaction, commit: true });
+        await stage.settle(sink.committer.commit([committable!]));
+      }
+    });
 
   test('a sink that was idle for long begins its transaction anew', async () => {
     const stage = new Stage();

@@ -180,12 +180,12 @@ export class SimTransactions {
     if (transaction.epoch >= EPOCH_MAX) {
       transaction.producerId = this.#producerIds++;
       transaction.epoch = 0;
-    } else if (this.fences) transaction.epoch++;
+    } else transaction.epoch++;
   }
 
   /** The epoch in between is nobody's: the next InitProducerId bumps it again. */
   #fenceAndAbort(transaction: Transaction): void {
-    if (this.fences) transaction.epoch++;
+    transaction.epoch++;
     this.#end(transaction, false);
   }
 

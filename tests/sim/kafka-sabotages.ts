@@ -1,6 +1,7 @@
 /** Faults planted in the Kafka sink and broker on purpose: a checker that does not find them is not believed. */
 import { isMillraceError } from '../../src/base/errors.ts';
 import type { Committable, Committer, Sink, SinkWriterContext } from '../../src/connector/sink.ts';
+import { neverFence } from './sabotages.ts';
 import type { KafkaSabotage, KafkaSettings, Result } from './kafka-sim.ts';
 
 type Commit = (committer: Committer, committables: readonly Committable[]) => Promise<void>;
@@ -73,10 +74,5 @@ export const KAFKA_SABOTAGES: readonly KafkaSabotage[] = [
     sinkOf: passOverRefusals,
     settingsOf: longDowntimes,
   },
-  {
-    name: 'the broker does not fence',
-    broker: (broker) => {
-      broker.transactions.fences = false;
-    },
-  },
+  { name: 'coordinators are not fenced', storeOf: neverFence },
 ];

@@ -7,9 +7,11 @@ import { kafkaSource } from '../../connectors/kafka/kafka-source.ts';
 import { RecordBatchBuilder } from '../../connectors/kafka/record-batch-builder.ts';
 import { NO_PRODUCER } from '../../connectors/kafka/transport.ts';
 import { isMillraceError } from '../../src/base/errors.ts';
-import { jsonMessages } from '../../src/connector/message-format.ts';
+import { jsonMessages, textMessages } from '../../src/connector/message-format.ts';
+import type { MalformedRecord } from '../../src/connector/source.ts';
 import type { Sink } from '../../src/connector/sink.ts';
 import { WatermarkStrategy } from '../../src/connector/watermark-strategies.ts';
+import { outputTag } from '../../src/operators/output-tag.ts';
 import { valueState } from '../../src/state/descriptor.ts';
 import {
   checkExactlyOnce,
@@ -17,6 +19,7 @@ import {
   checkSameResults,
   type Violation,
 } from '../../src/testing/checkers.ts';
+import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { CheckpointAudit } from '../../src/testing/checkpoint-audit.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { type BrokerFaults, CALM_BROKER, SimBroker } from '../../src/testing/sim-broker.ts';
@@ -34,7 +37,15 @@ type Input = Infer<typeof INPUT>;
 export const RESULT = t.struct({ key: t.string(), count: t.int32(), sum: t.int64() });
 export type Result = Infer<typeof RESULT>;
 
+/** A message of the input topic: a record, or text that is none. */
+interface Message {
+  readonly text: string;
+  readonly record: Input | undefined;
+}
+
 export interface KafkaSettings extends Settings {
+  /** Of a message, that it cannot be read. */
+  readonly poisonProbability: number;
   readonly inputPartitions: number;
   readonly outputPartitions: number;
   readonly brokerFaults: BrokerFaults;
@@ -49,7 +60,7 @@ export interface KafkaSettings extends Settings {
 export interface KafkaSabotage {
   readonly name: string;
   sinkOf?(sink: Sink<Result>): Sink<Result>;
-  broker?(broker: SimBroker): void;
+  storeOf?(store: ObjectStore): ObjectStore;
   settingsOf?(settings: KafkaSettings): KafkaSettings;
 }
 
@@ -78,6 +89,7 @@ export function drawKafkaSettings(seed: number): KafkaSettings {
     ...settings,
     delivery: 'exactly-once',
     config: { ...settings.config, 'execution.checkpointing.mode': 'exactly-once' },
+    poisonProbability: random.pick([0, 0, 0.05]),
     inputPartitions: random.between(1, 4),
     outputPartitions: random.between(1, 3),
     brokerFaults: {
@@ -115,11 +127,11 @@ export async function simulateKafka({
   const bucket = new SimBucket(sim.scheduler, settings.storeFaults);
   const broker = new SimBroker(sim.scheduler, settings.brokerFaults);
   broker.verifiesBatches = settings.verifiesBatches;
-  sabotage?.broker?.(broker);
   const audit = new CheckpointAudit(bucket);
   const input = drawInput(settings);
   broker.createTopic('in', settings.inputPartitions);
   broker.createTopic('out', settings.outputPartitions);
+  broker.createTopic('poison', 1);
   const job = createJob({ settings, sim, bucket, broker, input }, sabotage);
   scheduleFaults({ sim, job, settings });
   scheduleInput(sim, broker, input, settings);
@@ -164,7 +176,7 @@ interface Scene {
   readonly sim: Simulation;
   readonly bucket: SimBucket;
   readonly broker: SimBroker;
-  readonly input: readonly (readonly Input[])[];
+  readonly input: readonly (readonly Message[])[];
 }
 
 function createJob(
@@ -182,19 +194,21 @@ function createJob(
       ...settings.config,
       'parallelism.default': settings.parallelisms[start] ?? settings.parallelisms.at(-1)!,
     }),
+    storeOf: (node) => sabotage?.storeOf?.(bucket.of(node)) ?? bucket.of(node),
     build: (env, { world }) => {
       const cluster = broker.of(world.node);
+      const timeoutMs = settings.transactionTimeoutMs;
       const sink = kafkaSink<Result>({
         cluster,
         topic: 'out',
         value: jsonMessages(RESULT),
         key: ({ key }) => key,
         transactionalIdPrefix: 'sim',
-        transactionTimeout: settings.transactionTimeoutMs,
-        longestOutage: settings.transactionTimeoutMs - 1,
+        transactionTimeout: timeoutMs,
+        longestOutage: timeoutMs - 1,
         batchBytes: settings.batchBytes,
       });
-      env
+      const source = env
         .fromSource(
           kafkaSource({
             cluster,
@@ -202,10 +216,25 @@ function createJob(
             value: jsonMessages(INPUT),
             until: { offsets: { in: stops } },
             groupId: 'sim',
+            malformed: 'dead-letter',
           }),
           WatermarkStrategy.noWatermarks<Input>(),
         )
-        .uid('source')
+        .uid('source');
+      source
+        .getSideOutput(outputTag<MalformedRecord>('dead-letter'))
+        .sinkTo(
+          kafkaSink<MalformedRecord>({
+            ...{ cluster, topic: 'poison', transactionalIdPrefix: 'sim-poison' },
+            ...{ transactionTimeout: timeoutMs, longestOutage: timeoutMs - 1 },
+            value: textMessages({
+              encode: ({ raw }) => Buffer.from(raw as Uint8Array).toString(), // Kafka's raw input is bytes
+              decode: () => ({ ok: false, reason: 'it is only written' }),
+            }),
+          }),
+        )
+        .uid('poison');
+      source
         .keyBy(({ key }) => key, t.string())
         .process(
           {
@@ -234,13 +263,21 @@ function drawInput({
   inputPartitions,
   recordsPerSplit,
   keysPerSplit,
-}: KafkaSettings): Input[][] {
+  poisonProbability,
+}: KafkaSettings): Message[][] {
   const random = new SeededRandom(seed).fork('kafka input');
+  const encode = (record: Input): string =>
+    Buffer.from(jsonMessages(INPUT).encode(record)).toString();
   return Array.from({ length: inputPartitions }, (_, partition) =>
-    Array.from({ length: recordsPerSplit }, () => ({
-      key: `k${partition}-${random.int(keysPerSplit)}`,
-      amount: random.between(-100, 100),
-    })),
+    Array.from({ length: recordsPerSplit }, (__, i) => {
+      if (random.chance(poisonProbability))
+        return { text: `poison ${partition}.${i}`, record: undefined };
+      const record = {
+        key: `k${partition}-${random.int(keysPerSplit)}`,
+        amount: random.between(-100, 100),
+      };
+      return { text: encode(record), record };
+    }),
   );
 }
 
@@ -248,20 +285,19 @@ function drawInput({
 function scheduleInput(
   sim: Simulation,
   broker: SimBroker,
-  input: readonly (readonly Input[])[],
+  input: readonly (readonly Message[])[],
   { healedAtMs, chunkMax }: KafkaSettings,
 ): void {
   const random = sim.random('input');
-  const { encode } = jsonMessages(INPUT);
-  input.forEach((records, partition) => {
+  input.forEach((messages, partition) => {
     const at: number[] = [];
-    for (let from = 0; from < records.length; from += chunkMax)
+    for (let from = 0; from < messages.length; from += chunkMax)
       at.push(random.float(0, healedAtMs));
     at.sort((a, b) => a - b).forEach((atMs, chunk) => {
       sim.at(atMs, 'writes input', () => {
         const builder = new RecordBatchBuilder();
-        for (const record of records.slice(chunk * chunkMax, (chunk + 1) * chunkMax))
-          builder.append(Buffer.from(record.key), encode(record), Math.floor(atMs), undefined);
+        for (const { text } of messages.slice(chunk * chunkMax, (chunk + 1) * chunkMax))
+          builder.append(null, Buffer.from(text), Math.floor(atMs), undefined);
         const batch = builder.build(
           { ...NO_PRODUCER, baseSequence: -1, transactional: false },
           'none',
@@ -318,9 +354,9 @@ function checkEnd(job: SimJob, outcome: string, settings: KafkaSettings): Violat
 function checkOutput(
   job: SimJob,
   broker: SimBroker,
-  input: readonly (readonly Input[])[],
+  input: readonly (readonly Message[])[],
 ): Violation[] {
-  const reference = countAll(input.flat());
+  const reference = countAll(input.flat().flatMap(({ record }) => record ?? []));
   const ended = job.end !== undefined;
   const partitions = broker
     .committed('out')
@@ -335,6 +371,11 @@ function checkOutput(
     ? reference
     : reference.filter((result) => output.some((seen) => idOf(seen) === idOf(result)));
   found.push(...checkExactlyOnce(expected.map(idOf), output.map(idOf)));
+  const poison = input.flat().flatMap(({ text, record }) => (record === undefined ? [text] : []));
+  const letters = broker.committed('poison').flat();
+  found.push(
+    ...checkExactlyOnce(ended ? poison : poison.filter((text) => letters.includes(text)), letters),
+  );
   if (ended) found.push(...checkSameResults('per key', asSums(reference), asSums(output)));
   return found;
 }

@@ -22,7 +22,7 @@ function acknowledgeEarly(store: ObjectStore, node: SimNode): ObjectStore {
 }
 
 /** Compare-and-set that does not compare. */
-function neverFence(store: ObjectStore): ObjectStore {
+export function neverFence(store: ObjectStore): ObjectStore {
   return {
     ...delegate(store),
     putIfMatch: async (key, bytes) => ({ outcome: 'stored', etag: await store.put(key, bytes) }),
