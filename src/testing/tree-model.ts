@@ -41,6 +41,8 @@ export interface TreeModelParams {
   readonly operations: number;
   readonly keys: number;
   readonly world: TreeWorld;
+  /** How often operations come that cost thousands of others: scans, flushes, crashes. Default 1; a tenth suits long runs. */
+  readonly rarities?: number;
 }
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
@@ -75,31 +77,38 @@ class TreeModel {
 
   async run(): Promise<void> {
     const { operations } = this.#params;
-    for (let i = 0; i < operations; i++) await this.#step();
+    for (let i = 0; i < operations; i++) {
+      const waiting = this.#step();
+      if (waiting !== undefined) await waiting;
+    }
     await this.#checkAll();
     this.#tree.close();
   }
 
-  async #step(): Promise<void> {
+  #step(): Promise<void> | undefined {
     const die = this.#random();
+    if (die < 0.04) {
+      if (this.#random() >= (this.#params.rarities ?? 1)) return undefined;
+      return this.#rare(this.#key());
+    }
     const key = this.#key();
     if (die < 0.45) this.#put(key);
     else if (die < 0.6) this.#merge(key);
     else if (die < 0.7) this.#delete(key);
     else if (die < 0.71) this.#deletePrefix(key);
-    else if (die < 0.96) this.#checkResident(key);
-    else if (die < 0.98) await this.#checkSome();
-    else if (die < 0.985) await this.#checkPrefix(key);
-    else if (die < 0.9925) this.#tree.seal();
-    else await this.#rare();
+    else this.#checkResident(key);
+    return undefined;
   }
 
-  async #rare(): Promise<void> {
+  async #rare(key: string): Promise<void> {
     const die = this.#random();
-    if (die < 0.5) await this.#checkpoint();
-    else if (die < 0.75) await this.#params.world.compact?.(this.#tree);
-    else if (die < 0.85) this.#crash();
-    else if (die < 0.95) await this.#rescale();
+    if (die < 0.5) await this.#checkSome();
+    else if (die < 0.62) await this.#checkPrefix(key);
+    else if (die < 0.8) this.#tree.seal();
+    else if (die < 0.9) await this.#checkpoint();
+    else if (die < 0.95) await this.#params.world.compact?.(this.#tree);
+    else if (die < 0.97) this.#crash();
+    else if (die < 0.99) await this.#rescale();
     else await this.#checkAll();
   }
 
@@ -215,7 +224,8 @@ class TreeModel {
     const { world } = this.#params;
     this.#epoch += 1000;
     const options: Partial<TreeOptions> = {
-      memtableBytes: 4096,
+      // Where flushes are rare, small memtables would pile up.
+      memtableBytes: 4096 / (this.#params.rarities ?? 1),
       table: { ...TABLE_DEFAULTS, blockBytes: 512, prefixLength: modelPrefixLength },
     };
     return new LsmTree({
