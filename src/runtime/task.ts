@@ -269,7 +269,10 @@ export class Task implements Steppable {
 
   #process(parts: TaskParts, event: InputBatch): void {
     parts.process(event);
-    parts.keyed?.residency?.trim();
+    const residency = parts.keyed?.residency;
+    if (residency === undefined) return;
+    residency.trim();
+    if (residency.overloaded && !this.#suspended) this.#phase(() => this.#load(parts));
   }
 
   /** State that the records read is elsewhere: input waits until it is here. */

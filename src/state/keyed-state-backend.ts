@@ -52,6 +52,11 @@ export interface Residency {
    * @throws `unavailable` when the store does not answer within its budget; `data` when what it has is corrupt
    */
   load(signal: AbortSignal): Promise<void>;
+  /**
+   * Whether writing out is too far behind: then nothing is processed until a `load`, which waits for it, has settled. This is how a slow
+   * store becomes backpressure.
+   */
+  readonly overloaded: boolean;
   /** Evicts down to the memory budget. Never called between a true `prepare` and the record it was for. */
   trim(): void;
 }

@@ -255,6 +255,10 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
     return this.#loads.missing + (this.#timersLoaded ? 0 : 1);
   }
 
+  get overloaded(): boolean {
+    return this.#isBehind(this.#data) || this.#isBehind(this.#timerTree);
+  }
+
   async load(signal: AbortSignal): Promise<void> {
     await Promise.all([
       this.#loads.load(signal),
@@ -276,6 +280,10 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
     this.#snapshot?.discard();
     this.#worker.closeTree(this.#data);
     this.#worker.closeTree(this.#timerTree);
+  }
+
+  #isBehind(tree: LsmTree): boolean {
+    return tree.unflushedBytes > this.#worker.unflushedBytesMax || this.#worker.isStalled(tree);
   }
 
   /** Begins to write out memtables that are full; failures are met again at the checkpoint, or when memory runs out. */

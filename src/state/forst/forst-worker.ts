@@ -113,6 +113,10 @@ export class ForstWorker {
     this.#compactors.get(tree)?.start();
   }
 
+  isStalled(tree: LsmTree): boolean {
+    return this.#compactors.get(tree)?.stalled === true;
+  }
+
   /** What writers have to wait for: a compaction that is behind. */
   stallOf(tree: LsmTree): Promise<void> | undefined {
     const compactor = this.#compactors.get(tree);
