@@ -19,6 +19,8 @@ class Stage {
   /** What each fetch asked for. */
   readonly fetches: { readonly partitions: number[]; readonly waitMs: number }[] = [];
 
+  readonly malformed: string[] = [];
+
   constructor(partitions: number) {
     this.broker.createTopic('in', partitions);
   }
@@ -75,7 +77,7 @@ class Stage {
     await enumerator.close();
     const reader = source.createReader({
       ...{ subtaskIndex: 0, parallelism: 1, clock, timers, logger },
-      onMalformed: ({ reason }) => assert.fail(reason),
+      onMalformed: ({ reason }) => this.malformed.push(reason),
     });
     const readers = await this.settle(Promise.all(states.map((state) => reader.openSplit(state))));
     return { readers, states };
@@ -145,6 +147,14 @@ describe('the source against a model cluster', () => {
         Array.from({ length: 20 }, (_, i) => 3 * i + partition),
       );
     }
+  });
+
+  test('records over the limit are malformed, others are read', async () => {
+    const stage = new Stage(1);
+    stage.append(0, 'short', 'x'.repeat(101), 'last');
+    const { readers } = await stage.open({ recordBytesMax: 100 });
+    assert.deepEqual(await stage.read(readers[0]!), ['short', 'last']);
+    assert.deepEqual(stage.malformed, ['it has 101 bytes, more than recordBytesMax (100)']);
   });
 
   test('a reader that is closed lets go of whoever waits', async () => {

@@ -53,6 +53,8 @@ export interface KafkaSourceOptions<T> {
   readonly outOfRange?: OutOfRange;
   /** How long the broker may wait for records before it answers with none. Default 500 ms. */
   readonly fetchWait?: Duration;
+  /** A larger key and value together are malformed. Default 64 MiB. */
+  readonly recordBytesMax?: number;
   /** Of one partition in one answer. Default 1 MiB; a larger record still comes. */
   readonly partitionFetchBytes?: number;
   /** Of one answer. Default 16 MiB. */
@@ -97,6 +99,7 @@ const persistMsOf = ({
 
 function checkOptions<T>(options: KafkaSourceOptions<T>): void {
   const { topics, value, deserialize, partitionFetchBytes = MIB, bufferBytes } = options;
+  const { recordBytesMax } = options;
   const faults = [
     ...((value === undefined) === (deserialize === undefined)
       ? ['it reads records either by value (a format) or by deserialize']
@@ -107,6 +110,9 @@ function checkOptions<T>(options: KafkaSourceOptions<T>): void {
     ...(!(topics instanceof RegExp) && topics.length === 0 ? ['topics is empty'] : []),
     ...(!(partitionFetchBytes >= 1) || partitionFetchBytes > 2 ** 30
       ? ['partitionFetchBytes is between 1 and 1 GiB']
+      : []),
+    ...(recordBytesMax !== undefined && !(recordBytesMax >= 1)
+      ? ['recordBytesMax is positive']
       : []),
     ...(bufferBytes !== undefined && !(bufferBytes >= 1) ? ['bufferBytes is positive'] : []),
   ];
@@ -147,6 +153,7 @@ class KafkaReader<T> implements SourceReader<T> {
       fetcher: this.#fetcher,
       isolation: this.#options.isolation ?? 'read_committed',
       deserialize: this.#deserialize,
+      recordBytesMax: this.#options.recordBytesMax ?? 64 * MIB,
       context: this.#context,
     });
   }

@@ -21,6 +21,7 @@ export interface SplitReaderParams<T> {
   readonly fetcher: Fetcher;
   readonly isolation: Isolation;
   readonly deserialize: Deserialize<T>;
+  readonly recordBytesMax: number;
   readonly context: SourceReaderContext;
 }
 
@@ -104,7 +105,7 @@ export class KafkaSplitReader<T> implements SplitReader<T> {
 
   /** At most `max` records; undefined when the chunk has no further ones, or a record cannot be read yet. */
   #readBatch(cursor: RecordCursor, max: number): RecordBatch<T> | undefined {
-    const { deserialize, slot } = this.#params;
+    const { deserialize, slot, recordBytesMax } = this.#params;
     const values: T[] = [];
     const timestamps = new Float64Array(max);
     let malformed = 0;
@@ -119,7 +120,10 @@ export class KafkaSplitReader<T> implements SplitReader<T> {
         this.#cursor = undefined;
         break;
       }
-      const decoded = deserialize(cursor, slot);
+      const decoded =
+        cursor.recordBytes > recordBytesMax
+          ? tooLarge(cursor, recordBytesMax)
+          : deserialize(cursor, slot);
       this.#atRecord = decoded instanceof Promise;
       if (decoded instanceof Promise) {
         decoded.catch(() => {}); // it is waited for by the next poll
@@ -147,6 +151,11 @@ export class KafkaSplitReader<T> implements SplitReader<T> {
     });
   }
 }
+
+const tooLarge = ({ recordBytes }: RecordCursor, max: number): Decoded<never> => ({
+  ok: false,
+  reason: `it has ${recordBytes} bytes, more than recordBytesMax (${max})`,
+});
 
 /** The current record as an object. Bytes are views that are valid until the next record. */
 export const recordOf = (cursor: RecordCursor, { split }: FetchSlot): KafkaRecord => ({

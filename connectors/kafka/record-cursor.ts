@@ -82,6 +82,11 @@ export class RecordCursor {
     return this.#left > 0 ? this.offset + 1 : Math.max(this.#batchEndOffset, this.#fromOffset);
   }
 
+  /** Of the current record: key and value. */
+  get recordBytes(): number {
+    return (this.key?.length ?? 0) + (this.value?.length ?? 0);
+  }
+
   /** Goes to the next record; false at the end. */
   next(): boolean {
     for (;;) {

@@ -5,6 +5,8 @@
  * transaction protocol: the epoch changes when a producer is initialised, and at no other time (what a stored committable counts on).
  */
 import type { Reader, Writer } from '@platformatic/kafka';
+import { MillraceError } from '../../src/base/errors.ts';
+import { KafkaError } from './error-codes.ts';
 import { Writer as WriterClass } from '@platformatic/kafka';
 import type {
   AddPartitionsRequest,
@@ -82,7 +84,10 @@ export const apiVersionsApi: Api<void, ReadonlyMap<number, readonly [number, num
   plainHeader: true,
   write: () => writer().appendString('millrace').appendString('0').appendTaggedFields(),
   read: (reader) => {
-    if (reader.readInt16() !== 0) return new Map();
+    const errorCode = reader.readInt16();
+    if (errorCode === KafkaError.UNSUPPORTED_VERSION) return new Map();
+    if (errorCode !== 0)
+      throw new MillraceError('data', 'KAFKA_REQUEST_REFUSED', `ApiVersions: error ${errorCode}`);
     return new Map(
       reader.readArray((r) => [r.readInt16(), [r.readInt16(), r.readInt16()] as const] as const),
     );

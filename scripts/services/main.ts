@@ -4,6 +4,7 @@
  * Tests start and kill servers of their own; this is for looking at them, and for running jobs by hand.
  */
 import { startKafka } from './kafka.ts';
+import { startS3 } from './s3.ts';
 import { isMissing, type Missing } from './service.ts';
 
 interface Started {
@@ -20,6 +21,16 @@ const STARTS: readonly { readonly name: string; start(): Promise<Started | Missi
       return isMissing(kafka)
         ? kafka
         : { name: 'Kafka', where: kafka.bootstrapServers, stop: kafka.stop };
+    },
+  },
+  {
+    name: 'S3',
+    start: async () => {
+      const s3 = await startS3();
+      if (isMissing(s3)) return s3;
+      const { accessKeyId, secretAccessKey } = s3.credentials;
+      const where = `${s3.endpoint} (region ${s3.region}, key ${accessKeyId}, secret ${secretAccessKey})`;
+      return { name: 'S3', where, stop: () => s3.stop() };
     },
   },
 ];
