@@ -29,6 +29,8 @@ export interface CheckpointOptions {
   readonly timeoutMs: number;
   readonly failuresTolerated: number;
   readonly retainedMax: number;
+  /** How long objects of dropped checkpoints are left alone. */
+  readonly graceMs: number;
   readonly mode: CheckpointMode;
   readonly inlineBytesMax: number;
   readonly retention:
@@ -73,6 +75,7 @@ function checkpointOptions(settings: Settings): CheckpointOptions {
     timeoutMs: Number(of('timeout')),
     failuresTolerated: Number(of('tolerable-failed-checkpoints')),
     retainedMax: Number(of('num-retained')),
+    graceMs: Number(of('garbage-grace-period')),
     mode: of('mode') as CheckpointMode, // an enum of these
     inlineBytesMax: Number(of('data-inline-threshold')),
     retention: of('externalized-checkpoint-retention') as CheckpointOptions['retention'], // an enum of these

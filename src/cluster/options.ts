@@ -91,6 +91,13 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     min: 1,
     about: 'How many completed checkpoints are kept.',
   },
+  'execution.checkpointing.garbage-grace-period': {
+    type: 'duration',
+    default: 60_000,
+    min: 0,
+    about:
+      'How long the objects of checkpoints that are not retained any more are left alone before they are deleted.',
+  },
   'execution.checkpointing.dir': {
     type: 'string',
     default: null,

@@ -8,7 +8,7 @@ import { buildJobGraph } from '../graph/build-job-graph.ts';
 import type { JobGraph } from '../graph/job-graph.ts';
 import { fingerprintOf } from '../graph/operator-id.ts';
 import type { Program } from '../graph/program.ts';
-import { CheckpointStore } from '../state/checkpoint-storage.ts';
+import { CheckpointStore } from '../state/checkpoint-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { type CheckpointOptions, type JobOptions, jobOptions } from './job-options.ts';
 import { JobMaster, type JobOutcome, type WorkerRef } from './job-master/job-master.ts';
@@ -62,7 +62,12 @@ export async function runJob({
   const { name } = program.graph;
   const jobId = jobIdOf(name);
   const options = jobOptions(program.config);
-  const checkpoints = await CheckpointStore.open(store, jobId, options.checkpoints.retainedMax);
+  const checkpoints = await CheckpointStore.open(store, jobId, {
+    retained: options.checkpoints.retainedMax,
+    graceMs: options.checkpoints.graceMs,
+    clock: world.clock,
+    log: (message, error) => world.logger.log('warn', message, { reason: String(error) }),
+  });
   if (checkpoints.head.status === 'finished') {
     if (options.finishedJob === 'skip') {
       world.logger.log(
@@ -74,6 +79,7 @@ export async function runJob({
     await checkpoints.reset();
   }
   const latest = await checkpoints.latest();
+  checkpoints.sweep();
   const pool = await openPool({ jobId, graph, options, slots: slotsNeeded(graph) });
   try {
     const master = new JobMaster({
@@ -96,6 +102,7 @@ export async function runJob({
     throw error;
   } finally {
     await pool.close();
+    await checkpoints.close();
   }
 }
 

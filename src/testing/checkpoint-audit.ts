@@ -4,8 +4,8 @@
  *
  * Looks after each effect on the bucket, synchronously, before anything else runs: what is missing for a moment is seen.
  */
-import type { CheckpointRecord, JobHead } from '../state/checkpoint-record.ts';
-import { decodeHead, decodeRecord, objectsOf } from '../state/checkpoint-record.ts';
+import { type CheckpointRecord, decodeRecord, objectsOf } from '../state/checkpoint-record.ts';
+import { decodeHead, type JobHead } from '../state/job-head.ts';
 import { InMemoryOperatorState } from '../state/operator-state-backend.ts';
 import type { OperatorStateHandle, StateHandle } from '../state/snapshot.ts';
 import type { LedgerSample, Violation } from './checkers.ts';

@@ -162,7 +162,9 @@ describe('recovery', () => {
     const files = (await readdir(`${dir}/checkpoints`, { recursive: true })).filter((name) =>
       name.endsWith('_metadata'),
     );
-    const record = `${dir}/checkpoints/${files[0]!}`;
+    const idOf = (name: string): number => Number(/chk-(\d+)-/.exec(name)![1]);
+    const newest = files.reduce((a, b) => (idOf(a) > idOf(b) ? a : b));
+    const record = `${dir}/checkpoints/${newest}`;
     const before = await readFile(record, 'utf8');
     await writeFile(record, before.replace('counter', 'countes').replace('4', '5'));
     await assert.rejects(countJob(dir), {

@@ -76,6 +76,7 @@ function drawConfig(random: SeededRandom, delivery: string): Record<string, Json
     'restart-strategy.type': 'exponential-delay',
     'restart-strategy.exponential-delay.initial-backoff': random.pick([1, 50, 500]),
     'restart-strategy.exponential-delay.max-backoff': 2000,
+    'execution.checkpointing.garbage-grace-period': random.fork('grace').pick([0, 0, 20, 500]),
     ...drawBackend(random.fork('backend')),
   };
 }

@@ -3,7 +3,7 @@ import { isMillraceError, MillraceError } from '../../base/errors.ts';
 import type { Timer, World } from '../../base/world.ts';
 import type { CheckpointBarrier } from '../../runtime/stream-element.ts';
 import type { CheckpointRecord } from '../../state/checkpoint-record.ts';
-import type { CheckpointStore } from '../../state/checkpoint-storage.ts';
+import type { CheckpointStore } from '../../state/checkpoint-store.ts';
 import type { SubtaskSnapshot } from '../../state/snapshot.ts';
 import type { CheckpointOptions } from '../job-options.ts';
 import {

@@ -28,7 +28,8 @@ import type { TaskState, ToJobMaster, ToTaskManager } from '../../runtime/messag
 import type { CheckpointBarrier } from '../../runtime/stream-element.ts';
 import type { TaskDescriptor } from '../../runtime/task-descriptor.ts';
 import { type CheckpointRecord, exclusiveObjectsOf } from '../../state/checkpoint-record.ts';
-import type { CheckpointStore } from '../../state/checkpoint-storage.ts';
+import type { CheckpointStore } from '../../state/checkpoint-store.ts';
+import { newAttemptId } from '../../state/object-owner.ts';
 import type { SubtaskSnapshot } from '../../state/snapshot.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import type { JobOptions } from '../job-options.ts';
@@ -233,8 +234,10 @@ export class JobMaster {
     for (const vertex of graph.vertices) {
       if (!region.has(vertex.id)) continue;
       for (let index = 0; index < vertex.parallelism; index++) {
+        const replaced = this.#executions.at(vertex.id, index);
+        if (replaced !== undefined) this.#params.store.bury(replaced.attemptId);
         const execution = this.#executions.begin(vertex, index, {
-          attemptId: this.#world.ids.next(),
+          attemptId: newAttemptId(this.#params.store.head.generation, this.#world.ids),
           worker: this.#placement.get(vertex.id)![index]!,
         });
         const restore = this.#restoreOf(vertex, index);

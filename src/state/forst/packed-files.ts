@@ -3,11 +3,14 @@
  * requests grow with workers, not with states or subtasks. Large ones have objects of their own.
  *
  *   <jobId>/shared/<attempt>-<n>                 one file; the attempt that wrote it is in the name
- *   <jobId>/shared/pack-<incarnation>-<n>        small files of one worker; the incarnation is unique for a worker's life
+ *   <jobId>/shared/pack-<attempt>-<incarnation>-<n>
+ *                                                small files of one worker and generation, named after one of the attempts; the
+ *                                                incarnation is unique for a worker's life
  */
 import type { Timers } from '../../base/world.ts';
 import type { TableFiles, WrittenFile } from '../../lsm/table-files.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
+import { generationOf } from '../object-owner.ts';
 
 /** Files from here on get an object of their own. */
 const SMALL_BYTES = 256 * 1024;
@@ -25,6 +28,8 @@ export class PackedFiles {
   readonly #timers: Pick<Timers, 'after'>;
   readonly #prefix: string;
   readonly #incarnation: string;
+  /** Whose file came last into the pack. */
+  #attemptId = '';
   #packs = 0;
   #compactions = 0;
   #waiting: Waiting[] = [];
@@ -48,7 +53,7 @@ export class PackedFiles {
     let files = 0;
     return {
       write: async (bytes) => {
-        if (bytes.length < SMALL_BYTES) return this.#pack(bytes);
+        if (bytes.length < SMALL_BYTES) return this.#pack(attemptId, bytes);
         const id = `${attemptId}-${files++}`;
         const object = `${this.#prefix}${id}`;
         await this.#store.put(object, bytes);
@@ -62,12 +67,16 @@ export class PackedFiles {
     return `${this.#prefix}${attemptId}-x${this.#compactions++}`;
   }
 
-  #pack(bytes: Uint8Array): Promise<WrittenFile> {
+  #pack(attemptId: string, bytes: Uint8Array): Promise<WrittenFile> {
     const done = Promise.withResolvers<WrittenFile>();
-    this.#waiting.push({ bytes, done });
-    this.#waitingBytes += bytes.length;
     this.#timer?.cancel();
     this.#timer = undefined;
+    // Whether a pack is garbage is told by the generation in its name.
+    if (this.#waiting.length > 0 && generationOf(attemptId) !== generationOf(this.#attemptId))
+      this.#writePack();
+    this.#attemptId = attemptId;
+    this.#waiting.push({ bytes, done });
+    this.#waitingBytes += bytes.length;
     if (this.#waitingBytes >= PACK_BYTES) this.#writePack();
     else this.#timer = this.#timers.after(LINGER_MS, () => this.#writePack());
     return done.promise;
@@ -78,7 +87,7 @@ export class PackedFiles {
     this.#waiting = [];
     this.#waitingBytes = 0;
     this.#timer = undefined;
-    const name = `pack-${this.#incarnation}-${this.#packs++}`;
+    const name = `pack-${this.#attemptId}-${this.#incarnation}-${this.#packs++}`;
     const object = `${this.#prefix}${name}`;
     const stored = this.#store.put(object, Buffer.concat(files.map(({ bytes }) => bytes)));
     stored.then(
