@@ -2,11 +2,11 @@
  * Kafka to Kafka under kill -9, judged by a reader of committed records that runs all the while.
  *
  * A producer feeds keyed amounts; `counting-job.ts` counts and sums them by key, in processes that are killed at random times and at named points
- * between the phases of the commit; the broker is killed and started again; the reader sees each count of each key exactly once and in
+ * between the phases of the commit, or frozen and let go when others have taken over; the broker is frozen, killed and started again; the reader sees each count of each key exactly once and in
  * order, or the run fails at that record.
  */
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -42,7 +42,13 @@ interface Result {
 
 const JOB = `${import.meta.dirname}/counting-job.ts`;
 const KEYS = 50;
-const DEATHS = ['after-prepare', 'before-commit', 'after-commit', 'random', 'random'] as const;
+const DEATHS = [
+  ...['after-prepare', 'before-commit', 'after-commit', 'random', 'random'],
+  'frozen', // SIGSTOP; it comes back as a zombie, while another process has taken over
+] as const;
+const ZOMBIE_LEAST_MS = 500;
+const ZOMBIE_MOST_MS = 4000;
+const BROKER_PAUSE_MS = 2500;
 const FEED_INTERVAL_MS = 20;
 const LIFE_MS = 1500;
 const STARTUP_MS = 800;
@@ -241,6 +247,7 @@ class KilledJob {
   brokerRestarts = 0;
   /** Every kill and broker restart has happened. */
   allKilled = false;
+  readonly #zombies: ChildProcess[] = [];
 
   constructor(options: KilledJobOptions) {
     this.#options = options;
@@ -248,8 +255,8 @@ class KilledJob {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { kills, brokerRestarts, broker, log } = this.#options;
-    let restarting = Promise.resolve();
+    const { kills, brokerRestarts, log } = this.#options;
+    let restarting: Promise<unknown> = Promise.resolve();
     let killed = 0;
     while (!signal.aborted) {
       if (killed >= kills) {
@@ -271,11 +278,34 @@ class KilledJob {
         await restarting;
         this.brokerRestarts++;
         log(`broker restart ${this.brokerRestarts}`);
-        restarting = delay(this.#random.int(LIFE_MS)).then(() => broker.restart());
+        restarting = this.#disturbBroker();
         restarting.catch(() => {}); // awaited below and above
       }
     }
     await restarting;
+    for (const zombie of this.#zombies) zombie.kill('SIGKILL');
+  }
+
+  /** SIGSTOP for a while, then SIGKILL and a start on the same data. */
+  async #disturbBroker(): Promise<void> {
+    const { broker } = this.#options;
+    const firstMs = this.#random.int(LIFE_MS);
+    const thenMs = this.#random.int(LIFE_MS);
+    await delay(firstMs);
+    broker.pause();
+    await delay(BROKER_PAUSE_MS);
+    broker.resume();
+    await delay(thenMs);
+    await broker.restart();
+  }
+
+  /** Freezes a process, and lets it go on when others have taken over. */
+  #freeze(child: ChildProcess): void {
+    child.kill('SIGSTOP');
+    this.#zombies.push(child);
+    const frozenMs = this.#random.between(ZOMBIE_LEAST_MS, ZOMBIE_MOST_MS);
+    setTimeout(() => child.kill('SIGCONT'), frozenMs).unref();
+    child.on('exit', (code) => this.#options.log(`a zombie has ended (${code ?? 'killed'})`));
   }
 
   /** One process, until it dies; null: by a kill. */
@@ -300,8 +330,16 @@ class KilledJob {
         child.kill('SIGKILL');
       };
       // A point that is not reached, because nothing is committed meanwhile, is made up for.
-      const timer =
-        death === 'none' ? undefined : setTimeout(kill, death === 'random' ? lifeMs : 4 * LIFE_MS);
+      const end = (): void => {
+        if (death !== 'frozen') kill();
+        else {
+          this.#freeze(child);
+          signal.removeEventListener('abort', kill);
+          resolve({ code: null, output: text });
+        }
+      };
+      const byTime = death === 'random' || death === 'frozen';
+      const timer = death === 'none' ? undefined : setTimeout(end, byTime ? lifeMs : 4 * LIFE_MS);
       signal.addEventListener('abort', kill, { once: true });
       child.on('error', reject);
       child.on('exit', (code) => {
