@@ -42,9 +42,9 @@ function hashString(value: string): number {
   return h;
 }
 
-function hashBytes(bytes: Uint8Array): number {
+function hashBytes(bytes: Uint8Array, length: number): number {
   let h = 0;
-  for (let i = 0; i < bytes.length; i++) h = (Math.imul(h, 31) + bytes[i]!) | 0;
+  for (let i = 0; i < length; i++) h = (Math.imul(h, 31) + bytes[i]!) | 0;
   return h;
 }
 
@@ -65,7 +65,7 @@ function compositeHash(schema: Schema<unknown>): (key: unknown) => number {
     hash = (key) => {
       writer.reset();
       codec.encode(key, writer);
-      return hashBytes(writer.view());
+      return hashBytes(writer.buffer, writer.position);
     };
     composites.set(schema, hash);
   }
