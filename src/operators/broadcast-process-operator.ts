@@ -1,4 +1,5 @@
 /** A stream meets a broadcast one: its records read the broadcast state, the broadcast side's write it in every subtask. */
+import type { RecordGate } from '../state/async-execution-controller.ts';
 import type { BroadcastState } from '../state/operator-state.ts';
 import type { RecordBatch } from '../types/record-batch.ts';
 import { NO_TIMESTAMP } from '../types/record-batch.ts';
@@ -144,8 +145,8 @@ export class KeyedBroadcastProcessOperator extends KeyedTwoInput {
     this.#user.open?.();
   }
 
-  prepareBatch1(batch: RecordBatch<unknown>): boolean {
-    return this.prepareEach(batch, this.#keyOf);
+  prepareBatch1(batch: RecordBatch<unknown>, gate: RecordGate): void {
+    this.prepareEach(batch, this.#keyOf, gate);
   }
 
   get blocked(): boolean {

@@ -18,6 +18,7 @@
  */
 import type { JsonValue } from '../base/json.ts';
 import type { Clock, Logger, Random, Timers } from '../base/world.ts';
+import type { RecordGate } from '../state/async-execution-controller.ts';
 import type { KeyedStateBackend } from '../state/keyed-state-backend.ts';
 import type { OperatorStateStore } from '../state/operator-state.ts';
 import type { RecordBatch } from '../types/record-batch.ts';
@@ -102,11 +103,11 @@ export interface Operator {
 
 export interface OneInputOperator extends Operator {
   /**
-   * Keyed operators: whether all state that processing these records reads is resident; what is not is noted for the backend's next
-   * load. Asked only where the backend has a residency, again after each load, until it is true: what has to be read may depend on what
-   * an earlier round brought in.
+   * Keyed operators: tells the gate of each record whether all state that processing it reads is resident; what is not is noted for the
+   * backend's next load. Asked only where the backend has a residency, again after each load, until all is: what has to be read may
+   * depend on what an earlier round brought in.
    */
-  prepareBatch?(batch: RecordBatch<unknown>): boolean;
+  prepareBatch?(batch: RecordBatch<unknown>, gate: RecordGate): void;
   processBatch(batch: RecordBatch<unknown>): void;
   /** Event-time timers have been fired by the task before this; must forward the watermark (O1). */
   processWatermark(watermark: number): void;
@@ -119,8 +120,8 @@ export interface OneInputOperator extends Operator {
  */
 export interface TwoInputOperator extends Operator {
   /** As `OneInputOperator.prepareBatch`. */
-  prepareBatch1?(batch: RecordBatch<unknown>): boolean;
-  prepareBatch2?(batch: RecordBatch<unknown>): boolean;
+  prepareBatch1?(batch: RecordBatch<unknown>, gate: RecordGate): void;
+  prepareBatch2?(batch: RecordBatch<unknown>, gate: RecordGate): void;
   processBatch1(batch: RecordBatch<unknown>): void;
   processBatch2(batch: RecordBatch<unknown>): void;
   processWatermark(watermark: number): void;

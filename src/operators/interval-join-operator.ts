@@ -7,6 +7,7 @@
  * joins nothing: it goes to its side's late output, or is dropped and counted.
  */
 import { invalid } from '../base/errors.ts';
+import type { RecordGate } from '../state/async-execution-controller.ts';
 import { mapState, type MapState } from '../state/descriptor.ts';
 import type {
   InternalTimerService,
@@ -80,16 +81,18 @@ export class IntervalJoinOperator implements TwoInputOperator, TimerTarget<numbe
     this.#lateDropped = context.metrics.counter('numLateRecordsDropped');
   }
 
-  prepareBatch1(batch: RecordBatch<unknown>): boolean {
-    return prepareEach(this.#keyed, this.#params.leftKey, batch, (_, timestamp) =>
-      this.#prepare(this.#left, timestamp, this.#right),
-    );
+  prepareBatch1(batch: RecordBatch<unknown>, gate: RecordGate): void {
+    prepareEach(this.#keyed, this.#params.leftKey, batch, {
+      gate,
+      prepare: (_, timestamp) => this.#prepare(this.#left, timestamp, this.#right),
+    });
   }
 
-  prepareBatch2(batch: RecordBatch<unknown>): boolean {
-    return prepareEach(this.#keyed, this.#params.rightKey, batch, (_, timestamp) =>
-      this.#prepare(this.#right, timestamp, this.#left),
-    );
+  prepareBatch2(batch: RecordBatch<unknown>, gate: RecordGate): void {
+    prepareEach(this.#keyed, this.#params.rightKey, batch, {
+      gate,
+      prepare: (_, timestamp) => this.#prepare(this.#right, timestamp, this.#left),
+    });
   }
 
   processBatch1(batch: RecordBatch<unknown>): void {

@@ -1,4 +1,5 @@
 /** KeyedCoProcessFunction: two keyed streams that share state and timers by key. */
+import type { RecordGate } from '../state/async-execution-controller.ts';
 import type { RecordBatch } from '../types/record-batch.ts';
 import type { OperatorContext } from './contract.ts';
 import type { KeyedCoProcessFunction, StateDeclaration } from './functions.ts';
@@ -26,12 +27,12 @@ export class KeyedCoProcessOperator extends KeyedTwoInput {
     this.#user.open?.();
   }
 
-  prepareBatch1(batch: RecordBatch<unknown>): boolean {
-    return this.prepareEach(batch, this.#keys[0]);
+  prepareBatch1(batch: RecordBatch<unknown>, gate: RecordGate): void {
+    this.prepareEach(batch, this.#keys[0], gate);
   }
 
-  prepareBatch2(batch: RecordBatch<unknown>): boolean {
-    return this.prepareEach(batch, this.#keys[1]);
+  prepareBatch2(batch: RecordBatch<unknown>, gate: RecordGate): void {
+    this.prepareEach(batch, this.#keys[1], gate);
   }
 
   processBatch1(batch: RecordBatch<unknown>): void {

@@ -1,4 +1,5 @@
 /** KeyedProcessFunction: per-key state and timers. */
+import type { RecordGate } from '../state/async-execution-controller.ts';
 import type { TimerTarget } from '../state/keyed-state-backend.ts';
 import { NO_TIMESTAMP, type RecordBatch } from '../types/record-batch.ts';
 import type { OneInputOperator, OperatorContext } from './contract.ts';
@@ -50,8 +51,9 @@ export class KeyedProcessOperator implements OneInputOperator, TimerTarget<numbe
     this.#shell.flush();
   }
 
-  prepareBatch(batch: RecordBatch<unknown>): boolean {
-    return prepareEach(this.#context.keyed, this.#keyOf, batch, () => this.#context.prepare());
+  prepareBatch(batch: RecordBatch<unknown>, gate: RecordGate): void {
+    const prepare = (): boolean => this.#context.prepare();
+    prepareEach(this.#context.keyed, this.#keyOf, batch, { gate, prepare });
   }
 
   prepareTimer(): boolean {

@@ -1,4 +1,5 @@
 /** What keyed operators with two inputs share: records of either side set the current key, timers come back to the function. */
+import type { RecordGate } from '../state/async-execution-controller.ts';
 import type { TimerTarget } from '../state/keyed-state-backend.ts';
 import { NO_TIMESTAMP, type RecordBatch } from '../types/record-batch.ts';
 import type { OperatorContext, TwoInputOperator } from './contract.ts';
@@ -56,8 +57,13 @@ export abstract class KeyedTwoInput implements TwoInputOperator, TimerTarget<num
     return new KeyedShellContext(shell, declaration, this);
   }
 
-  protected prepareEach(batch: RecordBatch<unknown>, keyOf: AnyKeySelector): boolean {
-    return prepareEach(this.context.keyed, keyOf, batch, () => this.context.prepare());
+  protected prepareEach(
+    batch: RecordBatch<unknown>,
+    keyOf: AnyKeySelector,
+    gate: RecordGate,
+  ): void {
+    const prepare = (): boolean => this.context.prepare();
+    prepareEach(this.context.keyed, keyOf, batch, { gate, prepare });
   }
 
   /** Without a key selector, records are of a side without keys. */

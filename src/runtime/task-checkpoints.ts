@@ -14,12 +14,15 @@ import type { CheckpointBarrier } from './stream-element.ts';
 import type { TaskDescriptor } from './task-descriptor.ts';
 import type { TaskParts } from './task-parts.ts';
 import type { TaskServices } from './task-services.ts';
+import type { WaitingCapture } from './async-state.ts';
 
 interface Capture {
   readonly operatorId: string;
   readonly keyed:
     | { write(writer: SnapshotWriter): Promise<KeyedStateHandle>; discard(): void }
     | undefined;
+  /** Records of the keyed operator that wait for state. */
+  readonly waiting: WaitingCapture | undefined;
   readonly operator: { write(writer: SnapshotWriter): Promise<OperatorStateHandle> } | undefined;
 }
 
@@ -51,6 +54,7 @@ export class TaskCheckpoints {
     this.#alignmentMs = alignmentMs;
     const startedMs = this.#services.world.clock.monotonicMs();
     const { operators } = this.#parts.chain;
+    this.#parts.asyncState?.controller.runUnkeyed();
     for (const { operator } of operators) await operator.prepareSnapshot?.(checkpointId);
     prepared();
     this.#parts.sendToAll(barrier);
@@ -114,6 +118,7 @@ export class TaskCheckpoints {
     return [...this.#parts.operatorStates].map(([operatorId, state]) => ({
       operatorId,
       keyed: operatorId === headId ? this.#parts.keyed?.snapshot(checkpointId) : undefined,
+      waiting: operatorId === headId ? this.#parts.asyncState?.capture() : undefined,
       operator: state.snapshot(),
     }));
   }
@@ -124,11 +129,20 @@ export class TaskCheckpoints {
   ): Promise<{ operators: Record<string, OperatorSnapshot>; sizeBytes: number }> {
     const writer = this.#services.snapshotWriter(checkpointId, this.#descriptor.attemptId);
     const operators: Record<string, OperatorSnapshot> = {};
-    for (const { operatorId, keyed, operator } of captures) {
+    for (const { operatorId, keyed, waiting, operator } of captures) {
+      const waitingHandle = await waiting?.write(writer);
       const keyedHandle = await keyed?.write(writer);
       const operatorHandle = await operator?.write(writer);
       operators[operatorId] = {
-        keyed: keyedHandle === undefined ? [] : [keyedHandle],
+        keyed:
+          keyedHandle === undefined
+            ? []
+            : [
+                {
+                  ...keyedHandle,
+                  ...(waitingHandle === undefined ? {} : { waiting: waitingHandle }),
+                },
+              ],
         ...(operatorHandle === undefined ? {} : { operator: operatorHandle }),
       };
     }

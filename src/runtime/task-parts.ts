@@ -4,17 +4,28 @@
 import { asError, MillraceError } from '../base/errors.ts';
 import type { LogicalNode } from '../graph/logical-graph.ts';
 import type { TwoInputOperator } from '../operators/contract.ts';
+import type {
+  ControllerTarget,
+  InputNumber,
+  RecordGate,
+} from '../state/async-execution-controller.ts';
 import type { KeyedStateBackend } from '../state/keyed-state-backend.ts';
 import type { OperatorStateBackend } from '../state/operator-state.ts';
 import { InMemoryOperatorState } from '../state/operator-state-backend.ts';
+import type { BatchCodec } from '../types/batch-codec.ts';
+import { batchCodec } from '../types/batch-codec.ts';
+import { keyIdentity } from '../types/key-codec.ts';
 import { keyGroupRangeOf } from '../types/key-group.ts';
+import { keyGroupFunction } from '../types/key-hash.ts';
+import type { RecordBatch } from '../types/record-batch.ts';
 import { t } from '../types/t.ts';
+import { AsyncState, type Marker } from './async-state.ts';
 import { type ChainedOperator, ChainBuilder, type OperatorChain } from './operator-chain.ts';
 import { createOperatorContext } from './operator-context.ts';
 import { SourceInput } from './source-input.ts';
 import type { StreamElement } from './stream-element.ts';
 import type { TaskDescriptor } from './task-descriptor.ts';
-import { type InputBatch, TaskInputs } from './task-inputs.ts';
+import { TaskInputs } from './task-inputs.ts';
 import { TaskMetrics } from './task-metrics.ts';
 import { TaskOutputs } from './task-outputs.ts';
 import type { TaskServices } from './task-services.ts';
@@ -72,6 +83,8 @@ export class TaskParts {
   /** Either of the two, by the kind of the head. */
   inputs: TaskInputs | undefined;
   source: SourceInput | undefined;
+  /** Where state may be elsewhere. */
+  asyncState: AsyncState | undefined;
   #timer: { readonly at: number; cancel(): void } | undefined;
   #opened: (() => void | Promise<void>)[] = [];
 
@@ -117,17 +130,52 @@ export class TaskParts {
     return this.chain.twoInput;
   }
 
-  /** Whether everything that these records read is resident; always, where state cannot be elsewhere. */
-  prepare({ input, batch }: InputBatch): boolean {
-    if (this.keyed?.residency === undefined) return true;
+  /** Tells the gate which of these records lack state. */
+  prepare(input: InputNumber, batch: RecordBatch<unknown>, gate: RecordGate): void {
     const { oneInput, twoInput } = this.chain;
-    if (oneInput !== undefined) return oneInput.prepareBatch?.(batch) ?? true;
-    return (
-      (input === 1 ? twoInput!.prepareBatch1?.(batch) : twoInput!.prepareBatch2?.(batch)) ?? true
-    );
+    if (oneInput !== undefined) oneInput.prepareBatch?.(batch, gate);
+    else if (input === 1) twoInput!.prepareBatch1?.(batch, gate);
+    else twoInput!.prepareBatch2?.(batch, gate);
   }
 
-  process({ input, batch }: InputBatch): void {
+  /** State that may be elsewhere, or records that waited for it before a restart, are the execution controller's. */
+  async openAsyncState(apply: ControllerTarget<Marker>['apply']): Promise<void> {
+    const { keyed } = this;
+    const handles = this.#descriptor.restore?.operators[this.headId]?.keyed ?? [];
+    if (keyed === undefined) return;
+    if (keyed.residency === undefined && !handles.some(({ waiting }) => waiting !== undefined))
+      return;
+    const { program, reader } = this.#services;
+    const keySchema = program.nodes.get(this.headId)!.keySchema ?? KEY_SCHEMA;
+    const prepares = keyed.residency !== undefined;
+    this.asyncState = new AsyncState({
+      ...this.#hooks,
+      target: {
+        prepare: (input, batch, gate) => {
+          if (prepares) this.prepare(input, batch, gate);
+        },
+        process: (input, batch) => this.process(input, batch),
+        available: () => this.available,
+        apply,
+      },
+      residency: keyed.residency,
+      identify: keyIdentity(keySchema),
+      keyGroupOf: keyGroupFunction(keySchema, keyed.maxParallelism),
+      codecOf: (input) => this.#inputCodec(input),
+      config: program.config,
+      metrics: this.metrics,
+    });
+    this.#opened.push(() => this.asyncState!.close());
+    await this.asyncState.restore(handles, reader, keyed.keyGroupRange);
+  }
+
+  /** Streams of one input have one type. */
+  #inputCodec(input: InputNumber): BatchCodec<unknown> {
+    const { edgeId } = this.#descriptor.inputs.find((edge) => edge.input === input)!;
+    return batchCodec(this.#services.program.edges.get(edgeId)!.schema);
+  }
+
+  process(input: InputNumber, batch: RecordBatch<unknown>): void {
     this.#recordsIn.inc(batch.values.length);
     if (this.chain.oneInput !== undefined) this.chain.oneInput.processBatch(batch);
     else if (input === 1) this.chain.twoInput!.processBatch1(batch);

@@ -14,16 +14,18 @@
  *  A6  While a channel holds more than its credit, steps take fewer records, down to one: what waits in channels stays bounded, however much
  *      a record expands into.
  */
-import { internal, toWireError } from '../base/errors.ts';
+import { assert, internal, toWireError } from '../base/errors.ts';
 import type { SplitState } from '../connector/source.ts';
 import { BATCH_SIZE_MAX } from '../types/record-batch.ts';
+import type { AsyncState, Marker } from './async-state.ts';
 import { Mailbox } from './mailbox.ts';
 import type { TaskState } from './messages.ts';
+import type { TimerProgress } from '../state/keyed-state-backend.ts';
 import type { CheckpointBarrier } from './stream-element.ts';
 import { TaskCheckpoints } from './task-checkpoints.ts';
 import type { TaskDescriptor } from './task-descriptor.ts';
 import { locateFailure } from './task-failure.ts';
-import type { InputBatch, InputEvent, TaskInputs } from './task-inputs.ts';
+import type { InputEvent, TaskInputs } from './task-inputs.ts';
 import { openTask, type TaskParts } from './task-parts.ts';
 import type { Steppable } from './task-scheduler.ts';
 import type { TaskServices } from './task-services.ts';
@@ -87,6 +89,7 @@ export class Task implements Steppable {
         time: this.#time,
         signal: this.#abort.signal,
       });
+      await this.#parts.openAsyncState((marker) => this.#applyMarker(this.#parts!, marker));
       this.#parts.metrics.gauge('mailboxQueueSize', () => this.#mails.size + this.#orders.size);
       this.#checkpoints = new TaskCheckpoints(this.descriptor, this.#services, this.#parts);
       if (this.#state === 'deploying') this.#become('running');
@@ -180,6 +183,7 @@ export class Task implements Steppable {
       parts.outputs.flush();
       return 'credit';
     }
+    if (parts.asyncState !== undefined) return this.#workAsync(parts, parts.asyncState);
     if (this.#timersDue && this.#state === 'running') return this.#fireProcessingTimers(parts);
     if (parts.inputs !== undefined && this.#hasTimeChange(parts.inputs))
       return this.#changeTime(parts, parts.inputs);
@@ -250,42 +254,27 @@ export class Task implements Steppable {
   #onEvent(parts: TaskParts, event: InputEvent): void {
     switch (event.kind) {
       case 'batch':
-        if (parts.prepare(event)) this.#process(parts, event);
-        else this.#phase(() => this.#processLoaded(parts, event));
+        if (parts.asyncState === undefined) parts.process(event.input, event.batch);
+        else parts.asyncState.offer(event.input, event.batch);
         return;
       case 'time':
         return;
       case 'latency':
-        parts.sendToAll(event);
+        if (parts.asyncState === undefined) parts.sendToAll(event);
+        else parts.asyncState.controller.offerMarker({ kind: 'latency', element: event });
         return;
       case 'barrier':
         this.#checkpoint(event.barrier, event.alignmentMs);
         return;
       case 'end-of-input':
-        parts.twoInput?.endInput?.(event.input);
-        if (event.all) this.#endOfInput(parts);
+        if (parts.asyncState === undefined) this.#endInput(parts, event.input, event.all);
+        else parts.asyncState.controller.offerMarker(event);
     }
   }
 
-  #process(parts: TaskParts, event: InputBatch): void {
-    parts.process(event);
-    const residency = parts.keyed?.residency;
-    if (residency === undefined) return;
-    residency.trim();
-    if (residency.overloaded && !this.#suspended) this.#phase(() => this.#load(parts));
-  }
-
-  /** State that the records read is elsewhere: input waits until it is here. */
-  async #processLoaded(parts: TaskParts, event: InputBatch): Promise<void> {
-    do {
-      await parts.keyed!.residency!.load(this.#abort.signal);
-      if (this.#isOver) return;
-    } while (!parts.prepare(event));
-    this.#process(parts, event);
-  }
-
-  async #load(parts: TaskParts): Promise<void> {
-    await parts.keyed!.residency!.load(this.#abort.signal);
+  #endInput(parts: TaskParts, input: 1 | 2, all: boolean): void {
+    parts.twoInput?.endInput?.(input);
+    if (all) this.#endOfInput(parts);
   }
 
   #endOfInput(parts: TaskParts): void {
@@ -304,16 +293,8 @@ export class Task implements Steppable {
   #changeTime(parts: TaskParts, { change }: TaskInputs): Progress {
     const { watermark } = change;
     if (watermark !== undefined) {
-      const progress = parts.keyed?.advanceWatermark(watermark, TIMERS_PER_STEP) ?? 'done';
-      parts.flushHead();
-      if (progress === 'load') {
-        this.#phase(() => this.#load(parts));
-        return 'phase';
-      }
-      if (progress !== 'done') return 'more';
+      if (this.#advance(parts, watermark) !== 'done') return 'more';
       change.watermark = undefined;
-      parts.forwardWatermark(watermark);
-      parts.scheduleTimer();
     }
     const { idle } = change;
     change.idle = undefined;
@@ -321,13 +302,76 @@ export class Task implements Steppable {
     return 'more';
   }
 
+  /** Fires the watermark's timers; when all have fired, sends it on. */
+  #advance(parts: TaskParts, watermark: number): TimerProgress {
+    const progress = parts.keyed?.advanceWatermark(watermark, TIMERS_PER_STEP) ?? 'done';
+    parts.flushHead();
+    if (progress !== 'done') return progress;
+    parts.forwardWatermark(watermark);
+    parts.scheduleTimer();
+    return 'done';
+  }
+
+  /** A step of a task whose state may be elsewhere: what waited goes first, then new input. */
+  #workAsync(parts: TaskParts, state: AsyncState): Progress {
+    const { controller } = state;
+    if (state.restored) state.replay();
+    const fires = this.#timersDue && this.#state === 'running';
+    if (fires && !controller.paused && !controller.applying)
+      return this.#fireProcessingTimers(parts);
+    const stepped = controller.step();
+    if (this.#suspended || this.#isOver) return 'phase';
+    if (!parts.available) {
+      state.settle(false);
+      return 'more';
+    }
+    const worked = this.#takeAsyncInput(parts, state);
+    if (this.#suspended || this.#isOver) return 'phase';
+    state.settle(!stepped && !worked);
+    parts.scheduleTimer();
+    return stepped || worked || controller.runnable ? 'more' : 'input';
+  }
+
+  #takeAsyncInput(parts: TaskParts, state: AsyncState): boolean {
+    const { change } = parts.inputs!; // operators with keyed state have inputs
+    if (change.watermark !== undefined) state.offerWatermark(change.watermark);
+    if (change.idle !== undefined)
+      state.controller.offerMarker({ kind: 'status', idle: change.idle });
+    const told = change.watermark !== undefined || change.idle !== undefined;
+    change.watermark = undefined;
+    change.idle = undefined;
+    if (told) return true;
+    if (!state.controller.full) return this.#takeInput(parts) === 'more';
+    parts.outputs.flush();
+    return false;
+  }
+
+  #applyMarker(parts: TaskParts, marker: Marker): TimerProgress {
+    switch (marker.kind) {
+      case 'watermark':
+        return this.#advance(parts, marker.watermark);
+      case 'status':
+        parts.forwardStatus(marker.idle);
+        return 'done';
+      case 'latency':
+        parts.sendToAll(marker.element);
+        return 'done';
+      case 'end-of-input':
+        this.#endInput(parts, marker.input, marker.all);
+        return 'done';
+    }
+  }
+
   #fireProcessingTimers(parts: TaskParts): Progress {
     const now = this.#services.world.clock.wallMs();
     const progress = parts.keyed?.advanceProcessingTime(now, TIMERS_PER_STEP) ?? 'done';
     parts.flushHead();
     if (progress === 'load') {
-      this.#phase(() => this.#load(parts));
-      return 'phase';
+      const state = parts.asyncState;
+      assert(state !== undefined, 'state that has to be loaded has a controller');
+      state.controller.pauseForLoad();
+      state.settle(true);
+      return 'more';
     }
     if (progress === 'done') {
       this.#timersDue = false;

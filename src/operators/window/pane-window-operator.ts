@@ -17,6 +17,7 @@
  * Results equal the general operator's (property-tested). Cost per record: one key hash, one state lookup; per firing: a lookup per pane.
  * Guarded by `bench/runtime.ts`.
  */
+import type { RecordGate } from '../../state/async-execution-controller.ts';
 import type {
   InternalTimerService,
   KeyedStateBackend,
@@ -61,6 +62,8 @@ export class PaneWindowOperator implements OneInputOperator, TimerTarget<number>
   #timers!: InternalTimerService<number>;
   #functions!: WindowFunctionHost;
   #lateDropped!: Counter;
+  /** What a record is processed by is what it was prepared by. */
+  #preparedAtMs: number | undefined;
 
   constructor(params: PaneWindowParams) {
     this.#params = params;
@@ -133,7 +136,8 @@ export class PaneWindowOperator implements OneInputOperator, TimerTarget<number>
   /** @hot bench/nexmark (q12): the clock is read once a batch. */
   #processNow({ values }: RecordBatch<unknown>): void {
     const { keyOf } = this.#params;
-    const pane = this.#layout.lastWindow(this.#shell.context.processingTime.now());
+    const now = this.#preparedAtMs ?? this.#shell.context.processingTime.now();
+    const pane = this.#layout.lastWindow(now);
     const panes = this.#panes;
     panes.setNamespace(pane);
     let i = 0;
@@ -150,25 +154,28 @@ export class PaneWindowOperator implements OneInputOperator, TimerTarget<number>
     this.#shell.flush();
   }
 
-  prepareBatch(batch: RecordBatch<unknown>): boolean {
+  prepareBatch(batch: RecordBatch<unknown>, gate: RecordGate): void {
+    let prepare = this.#prepareByEventTime;
     if (this.#params.time === 'processing') {
-      const pane = this.#layout.lastWindow(this.#shell.context.processingTime.now());
-      return prepareEach(this.#keyed, this.#params.keyOf, batch, () =>
-        this.#preparePanes(pane, pane + 1),
-      );
+      const now = this.#shell.context.processingTime.now();
+      this.#preparedAtMs = now;
+      const pane = this.#layout.lastWindow(now);
+      prepare = () => this.#preparePanes(pane, pane + 1);
     }
-    const watermark = this.#timers.currentWatermark;
-    return prepareEach(this.#keyed, this.#params.keyOf, batch, (_, timestamp) => {
-      if (!Number.isFinite(timestamp)) return true; // refused when it is processed
-      const last = this.#layout.lastWindow(timestamp);
-      if (last + this.#forgetAfterMs <= watermark) return true;
-      const pane = this.#layout.paneOf(timestamp, last);
-      // A late record fires what it is in: all panes of its windows are read.
-      if (this.#forgetAfterMs !== this.#fireAfterMs && pane <= watermark)
-        return this.#preparePanes(this.#layout.firstWindow(pane), last + this.#layout.sizeMs);
-      return this.#preparePanes(pane, pane + 1);
-    });
+    prepareEach(this.#keyed, this.#params.keyOf, batch, { gate, prepare });
   }
+
+  readonly #prepareByEventTime = (_value: unknown, timestamp: number): boolean => {
+    if (!Number.isFinite(timestamp)) return true; // refused when it is processed
+    const watermark = this.#timers.currentWatermark;
+    const last = this.#layout.lastWindow(timestamp);
+    if (last + this.#forgetAfterMs <= watermark) return true;
+    const pane = this.#layout.paneOf(timestamp, last);
+    // A late record fires what it is in: all panes of its windows are read.
+    if (this.#forgetAfterMs !== this.#fireAfterMs && pane <= watermark)
+      return this.#preparePanes(this.#layout.firstWindow(pane), last + this.#layout.sizeMs);
+    return this.#preparePanes(pane, pane + 1);
+  };
 
   prepareTimer(_timestamp: number, start: number): boolean {
     return this.#preparePanes(start, start + this.#layout.sizeMs);

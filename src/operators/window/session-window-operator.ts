@@ -12,6 +12,7 @@
  * Results equal the general operator's (property-tested). Cost per record: one key hash, one state lookup; per firing: one timer, and one
  * for each time that timers moved on, at most one a gap. Guarded by `bench/nexmark` (q11).
  */
+import type { RecordGate } from '../../state/async-execution-controller.ts';
 import type {
   InternalTimerService,
   KeyedStateBackend,
@@ -133,8 +134,9 @@ export class SessionWindowOperator implements OneInputOperator, TimerTarget<numb
     this.#shell.flush();
   }
 
-  prepareBatch(batch: RecordBatch<unknown>): boolean {
-    return prepareEach(this.#keyed, this.#params.keyOf, batch, () => this.#sessions.prepare());
+  prepareBatch(batch: RecordBatch<unknown>, gate: RecordGate): void {
+    const prepare = (): boolean => this.#sessions.prepare();
+    prepareEach(this.#keyed, this.#params.keyOf, batch, { gate, prepare });
   }
 
   prepareTimer(): boolean {

@@ -14,6 +14,7 @@
 import { invalid } from '../../base/errors.ts';
 import { NO_TIMESTAMP, type RecordBatch } from '../../types/record-batch.ts';
 import type { Counter, OneInputOperator, OperatorContext } from '../contract.ts';
+import type { RecordGate } from '../../state/async-execution-controller.ts';
 import type { TimerTarget } from '../../state/keyed-state-backend.ts';
 import type { AnyKeySelector } from '../keyed-shell.ts';
 import { OperatorShell } from '../operator-shell.ts';
@@ -66,6 +67,8 @@ export class WindowOperator implements OneInputOperator, TimerTarget<unknown> {
   #functions!: WindowFunctionHost;
   #merging: MergingWindows | undefined;
   #lateDropped!: Counter;
+  /** What a record is processed by is what it was prepared by. */
+  #preparedAtMs: number | undefined;
 
   constructor(params: WindowOperatorParams) {
     this.#params = params;
@@ -112,19 +115,18 @@ export class WindowOperator implements OneInputOperator, TimerTarget<unknown> {
     this.#shell.flush();
   }
 
-  prepareBatch(batch: RecordBatch<unknown>): boolean {
+  prepareBatch(batch: RecordBatch<unknown>, gate: RecordGate): void {
     const now = this.#shell.context.processingTime.now();
-    return prepareEach(
-      this.#shell.context.keyed!,
-      this.#params.keyOf,
-      batch,
-      (value, timestamp) => {
+    this.#preparedAtMs = now;
+    prepareEach(this.#shell.context.keyed!, this.#params.keyOf, batch, {
+      gate,
+      prepare: (value, timestamp) => {
         let ready = true;
         for (const window of this.#assigner.assign(value, timestamp, now))
           if (!this.#prepareElement(window)) ready = false;
         return ready;
       },
-    );
+    });
   }
 
   prepareTimer(_timestamp: number, namespace: unknown): boolean {
@@ -180,7 +182,7 @@ export class WindowOperator implements OneInputOperator, TimerTarget<unknown> {
   }
 
   #processElement(value: unknown, timestamp: number): void {
-    const now = this.#shell.context.processingTime.now();
+    const now = this.#preparedAtMs ?? this.#shell.context.processingTime.now();
     let accepted = false;
     for (const assigned of this.#assigner.assign(value, timestamp, now)) {
       const window = this.#merging === undefined ? assigned : this.#merge(assigned);
