@@ -5,6 +5,7 @@ import { asError } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
 import { keepAlive } from '../base/real-world.ts';
 import { runCompactor } from './compactor.ts';
+import { addStateCommands } from './state-commands.ts';
 
 const program = new Command('millrace').description('A stateful stream processor for TypeScript');
 
@@ -31,6 +32,8 @@ program
     const release = keepAlive();
     await runCompactor({ dir, config: D, signal: abort.signal }).finally(release);
   });
+
+addStateCommands(program, property);
 
 try {
   await program.parseAsync();

@@ -1,0 +1,108 @@
+/**
+ * What a person means by the place of a checkpoint, in a folder or `s3://bucket/prefix`:
+ *
+ *   <dir>/<jobId>/chk-<id>-g<generation>[/_metadata]   that checkpoint
+ *   <dir>/<jobId>                                      the job's newest
+ *   <dir>                                              the newest of the only job there
+ */
+import { realEnvironment, realWorld } from '../base/real-world.ts';
+import { invalid, MillraceError } from '../base/errors.ts';
+import type { JsonValue } from '../base/json.ts';
+import { type CheckpointRecord, decodeRecord } from '../state/checkpoint-record.ts';
+import { decodeHead, headKeyOf, type JobHead } from '../state/job-head.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import { openObjectStore } from '../storage/open-store.ts';
+
+export interface FoundCheckpoint {
+  readonly store: ObjectStore;
+  /** Of the record. */
+  readonly key: string;
+  readonly record: CheckpointRecord;
+}
+
+type Config = Readonly<Record<string, JsonValue>>;
+
+export const openStoreAt = (location: string, config: Config): ObjectStore =>
+  openObjectStore(location, { config, environment: realEnvironment(), world: realWorld() });
+
+/** The caller closes the store. @throws `invalid` NO_SUCH_CHECKPOINT, SEVERAL_JOBS; `data` when the record is corrupt */
+export async function findCheckpoint(location: string, config: Config): Promise<FoundCheckpoint> {
+  const place = location.replace(/\/+$/, '').replace(/\/_metadata$/, '');
+  const checkpoint = /^(.+)\/([^/]+)\/(chk-\d+-g\d+)$/.exec(place);
+  if (checkpoint !== null) {
+    const [, dir, jobId, name] = checkpoint;
+    return open(openStoreAt(dir!, config), (store) =>
+      recordAt(store, `${jobId}/${name}/_metadata`),
+    );
+  }
+  const job = /^(.+)\/([^/]+)$/.exec(place);
+  if (job !== null) {
+    const [, dir, jobId] = job;
+    const store = openStoreAt(dir!, config);
+    if (isKeySegment(jobId!) && (await hasHead(store, jobId!)))
+      return open(store, (opened) => newestOf(opened, jobId!));
+    await store.close();
+  }
+  return open(openStoreAt(place, config), async (store) => {
+    const jobs = await jobsOf(store);
+    if (jobs.length === 0) throw noCheckpoint(location);
+    if (jobs.length > 1)
+      throw invalid(
+        'SEVERAL_JOBS',
+        `there are several jobs in ${location}; say which:\n${jobs.map(({ jobId }) => `  ${place}/${jobId}`).join('\n')}`,
+      );
+    return newestOf(store, jobs[0]!.jobId);
+  });
+}
+
+/** Jobs with a head. */
+export async function jobsOf(store: ObjectStore): Promise<readonly JobHead[]> {
+  const heads: JobHead[] = [];
+  for await (const { key } of store.list(''))
+    if (/^[^/]+\/head$/.test(key)) heads.push(decodeHead(await store.get(key), key));
+  return heads;
+}
+
+const isKeySegment = (text: string): boolean =>
+  /^[A-Za-z0-9._=-]+$/.test(text) && !/^\.+$/.test(text);
+
+const hasHead = async (store: ObjectStore, jobId: string): Promise<boolean> =>
+  (await store.head(headKeyOf(jobId))) !== undefined;
+
+async function open<T>(store: ObjectStore, read: (store: ObjectStore) => Promise<T>): Promise<T> {
+  try {
+    return await read(store);
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+async function newestOf(store: ObjectStore, jobId: string): Promise<FoundCheckpoint> {
+  const key = headKeyOf(jobId);
+  const newest = decodeHead(await store.get(key), key).checkpoints.at(-1);
+  if (newest === undefined)
+    throw invalid('NO_SUCH_CHECKPOINT', `job ${jobId} has no checkpoint yet`, { jobId });
+  return recordAt(store, newest.key);
+}
+
+async function recordAt(store: ObjectStore, key: string): Promise<FoundCheckpoint> {
+  try {
+    return { store, key, record: decodeRecord(await store.get(key), key) };
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'OBJECT_NOT_FOUND') throw error;
+    throw new MillraceError(
+      'invalid',
+      'NO_SUCH_CHECKPOINT',
+      `there is no checkpoint record ${key}; \`millrace state list <dir>\` shows which exist`,
+      { cause: error },
+    );
+  }
+}
+
+const noCheckpoint = (location: string): MillraceError =>
+  invalid(
+    'NO_SUCH_CHECKPOINT',
+    `${location} is no checkpoint and holds none: expected <dir>/<jobId>/chk-<id>-g<generation>, <dir>/<jobId>, or the dir of one job`,
+    { location },
+  );
