@@ -6,21 +6,21 @@
  * Not measured: reading events, connectors other than q10's files, networks.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { JsonValue } from '../../src/index.ts';
 import type { StoreUsage } from '../../src/storage/metering-store.ts';
-import { writeEventFile } from './event-file.ts';
+import { HEADER_BYTES, readHeader, writeEventFile } from './event-file.ts';
 import { NEXMARK_DEFAULTS } from './generator.ts';
 import type { Measured } from './measure.ts';
 import { type PeerRun, runPeer } from './peer.ts';
 import { QUERIES } from './queries.ts';
 import type { QueryRequest, QueryRun } from './run-query.ts';
 
-const EVENTS_QUICK = 500_000;
+const EVENTS_QUICK = 400_000;
 const EVENTS_FULL = 2_000_000;
 const RUNS_QUICK = 3;
 const RUNS_FULL = 5;
@@ -208,6 +208,17 @@ function figuresOf(rows: readonly Row[], { peer, backend }: Settings): Record<st
   return figures;
 }
 
+async function countOf(eventFile: string): Promise<number> {
+  const file = await open(eventFile);
+  try {
+    const header = Buffer.alloc(HEADER_BYTES);
+    await file.read(header);
+    return readHeader(header).events;
+  } finally {
+    await file.close();
+  }
+}
+
 export async function run({
   quick,
   args,
@@ -222,6 +233,7 @@ export async function run({
     const { events, eventsPerSecond } = settings;
     if (settings.eventFile === undefined)
       await writeEventFile(eventFile, { events, eventsPerSecond });
+    const eventsIn = await countOf(eventFile);
     console.log('     M events/s, /CPU s, of the loop, ratio, peak memory');
     const rows: Row[] = [];
     for (const query of settings.queries) {
@@ -243,8 +255,14 @@ export async function run({
       const peer =
         settings.peer === undefined
           ? undefined
-          : runPeer(settings.peer, { query, eventFile, parallelism, backend: settings.backend });
-      const row = rowOf(measured, events, peer);
+          : runPeer(settings.peer, {
+              query,
+              eventFile,
+              parallelism,
+              runs,
+              backend: settings.backend,
+            });
+      const row = rowOf(measured, eventsIn, peer);
       print(row);
       rows.push(row);
     }
