@@ -145,7 +145,7 @@ else {
 
     test('a transaction that the broker timed out fails its commit by name, again and again, until the loss is accepted', async () => {
       const topic = await kafka.topic();
-      const short = { topic, transactionTimeout: '1 s', longestOutage: '500 ms' } as const;
+      const short = { topic, transactionTimeout: '2 s', longestOutage: '1 s' } as const;
       const sink = await SinkAttempt.open(kafka.sink(short));
       await sink.write('gone');
       const prepared = await sink.prepare(1);
@@ -167,7 +167,7 @@ else {
     test('a writer whose open transaction the broker timed out fails so that the task restarts', async () => {
       const topic = await kafka.topic();
       const sink = await SinkAttempt.open(
-        kafka.sink({ topic, transactionTimeout: '1 s', longestOutage: '500 ms' }),
+        kafka.sink({ topic, transactionTimeout: '2 s', longestOutage: '1 s' }),
       );
       await sink.write('early');
       await sink.writer.flush(false);
