@@ -254,7 +254,7 @@ export class Fetcher {
           'data',
           'KAFKA_OFFSET_OUT_OF_RANGE',
           `${topic}-${partition}: offset ${slot.offset} is not there any more or not yet (retention, or a truncated log). Records may be lost: restore them, or accept it by outOfRange 'earliest' or 'latest'`,
-          { details: { topic, partition, offset: slot.offset } },
+          { details: { topic, partition, offset: slot.offset, permanent: true } },
         ),
       );
       return true;
@@ -286,7 +286,7 @@ export class Fetcher {
         'data',
         'KAFKA_TOPIC_RECREATED',
         `the topic ${topic} was deleted and created again: the offsets in this job's state mean nothing in it. Start the source without its state, or under another uid`,
-        { details: { topic } },
+        { details: { topic, permanent: true } },
       ),
     );
     return true;

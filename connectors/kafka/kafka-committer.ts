@@ -112,6 +112,7 @@ export class KafkaCommitter implements Committer {
       {
         details: {
           ...{ transactionalId, producerId, producerEpoch, checkpointId, outcome },
+          permanent: true,
           kafkaError: errorName(errorCode),
         },
       },

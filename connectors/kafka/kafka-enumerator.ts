@@ -120,7 +120,7 @@ export class KafkaEnumerator implements SplitEnumerator {
       'data',
       'KAFKA_TOPIC_RECREATED',
       `the topic ${topic} was deleted and created again: the offsets in this job's state mean nothing in it. Start the source without its state, or under another uid`,
-      { details: { topic } },
+      { details: { topic, permanent: true } },
     );
   }
 

@@ -2,8 +2,9 @@
  * The one error class of Millrace.
  *
  * `kind` says what the caller should do, `code` is stable and documented in `docs/reference/errors.md`, `details`
- * carries the facts. Errors cross threads and processes and lose their class on the way, so they are
- * classified by `kind` and `code` (`isMillraceError`), never by `instanceof` or message text.
+ * carries the facts; `details.permanent` true says that a restart would only meet the same again. Errors cross threads
+ * and processes and lose their class on the way, so they are classified by `kind` and `code` (`isMillraceError`), never
+ * by `instanceof` or message text.
  */
 
 /**

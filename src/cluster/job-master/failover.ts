@@ -64,10 +64,12 @@ const INCOMPATIBLE: ReadonlySet<string> = new Set([
 ]);
 
 /** Failures that a restart would only repeat. */
-function whyPermanent({ kind, code }: MillraceError): string | undefined {
+function whyPermanent({ kind, code, details }: MillraceError): string | undefined {
   if (kind === 'fenced') return 'it was fenced';
   // What user code throws may depend on the moment.
   const isOwnFault = kind === 'invalid' && code !== 'USER_CODE_FAILED';
-  if (isOwnFault || INCOMPATIBLE.has(code)) return 'it would fail again';
+  // A connector knows best what of the outside cannot mend: `details.permanent`.
+  const isPermanent = details['permanent'] === true;
+  if (isOwnFault || isPermanent || INCOMPATIBLE.has(code)) return 'it would fail again';
   return undefined;
 }
