@@ -2,8 +2,8 @@
  * Kafka to Kafka under kill -9, judged by a reader of committed records that runs all the while.
  *
  * A producer feeds keyed amounts; `counting-job.ts` counts and sums them by key, in processes that are killed at random times and at named points
- * between the phases of the commit, or frozen and let go when others have taken over; the broker is frozen, killed and started again; the reader sees each count of each key exactly once and in
- * order, or the run fails at that record.
+ * between the phases of the commit, or frozen and let go when others have taken over; the broker is frozen, killed and started again. The
+ * reader sees each count of each key exactly once and in order, or the run fails at that record.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
