@@ -4,102 +4,23 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import {
-  type DataStream,
-  environment,
-  rangeSource,
-  type Sink,
-  type StreamExecutionEnvironment,
-  WatermarkStrategy,
-} from '../../src/index.ts';
+import { environment } from '../../src/index.ts';
 import { PipelineHarness } from '../../src/testing/pipeline-harness.ts';
 import { TestSource } from '../../src/testing/test-source.ts';
-import { NexmarkGenerator } from './generator.ts';
 import { type Event, eventSchema } from './model.ts';
 import { QUERIES, type Query } from './queries.ts';
 import { q10, q10Sink } from './queries/q10.ts';
 import { q12 } from './queries/q12.ts';
+import { collecting, events, eventsOf, run, settled } from './query-harness.ts';
 import { referenceOf } from './reference.ts';
-
-const EVENTS = 20_000;
-/** Events of one split in a row. */
-const CHUNK = 300;
-
-const generator = new NexmarkGenerator({ seed: 3, eventsPerSecond: 500 });
-const events: readonly Event[] = Array.from({ length: EVENTS }, (_, n) => generator.event(n));
 
 const dir = mkdtempSync(join(tmpdir(), 'millrace-nexmark-'));
 after(() => rmSync(dir, { recursive: true }));
-
-/** Time goes on with the events, so that windows fire between them, and four seconds late. */
-const strategy = () =>
-  WatermarkStrategy.forGenerator<Event>(() => ({
-    onEvent: (timestamp) => timestamp - 4001,
-    onPeriodicEmit: () => Number.NEGATIVE_INFINITY,
-  }));
-
-/** With two splits, chunks of events go to either in turn: there is no order between them. The source cuts its numbers in halves. */
-function eventsOf(env: StreamExecutionEnvironment, splits: number): DataStream<Event> {
-  const chunks = Math.ceil(EVENTS / CHUNK);
-  const order = Array.from({ length: splits }, (_, split) =>
-    Array.from({ length: chunks }, (_unused, chunk) => chunk)
-      .filter((chunk) => chunk % splits === split)
-      .flatMap((chunk) => events.slice(chunk * CHUNK, (chunk + 1) * CHUNK)),
-  ).flat();
-  return env.fromSource(
-    rangeSource({
-      count: order.length,
-      valueAt: (n) => order[n]!,
-      timestampAt: (n) => order[n]!.dateTime,
-      splits,
-      schema: eventSchema,
-    }),
-    strategy(),
-    'events',
-  );
-}
-
-function collecting<T>(into: T[]): Sink<T> {
-  return {
-    guarantee: 'at-least-once',
-    createWriter: async () => ({
-      write: ({ values }) => {
-        into.push(...values);
-      },
-      flush: async () => {},
-      close: async () => {},
-    }),
-  };
-}
-
-async function run(query: Query, parallelism: number): Promise<readonly object[]> {
-  const results: object[] = [];
-  const pipeline = await PipelineHarness.start({
-    sources: [],
-    parallelism,
-    build: (env) => {
-      query.program(eventsOf(env, parallelism)).sinkTo(collecting(results));
-    },
-  });
-  await pipeline.finish();
-  return results;
-}
 
 function loop(query: Query, name: string): readonly object[] {
   const results: object[] = [];
   query.loop(events, (result) => results.push({ ...result }), join(dir, name));
   return results;
-}
-
-/** What counts in the end, in an order of its own. */
-function settled(results: readonly object[], { replaces }: Query): readonly string[] {
-  const texts = (result: object, fields: readonly string[]): string =>
-    JSON.stringify(fields.map((field) => (result as Record<string, unknown>)[field]));
-  const last =
-    replaces === undefined
-      ? results
-      : [...new Map(results.map((result) => [texts(result, replaces), result])).values()];
-  return last.map((result) => texts(result, Object.keys(result).toSorted())).toSorted();
 }
 
 /** Where records tie, which comes first depends on how splits interleave: then only these fields are compared. */
