@@ -1,7 +1,7 @@
 /** The forst backend as jobs use it: hot updates, checkpoints, restores and rescaling over states of different sizes. */
 import { performance } from 'node:perf_hooks';
 import { realWorld } from '../../src/base/real-world.ts';
-import { MemoryBlockSource } from '../../src/lsm/memory-block-source.ts';
+import { CachingBlockSource } from '../../src/lsm/cache/caching-block-source.ts';
 import { StoreSnapshotReader, StoreSnapshotWriter } from '../../src/state/checkpoint-storage.ts';
 import { valueState } from '../../src/state/descriptor.ts';
 import { ForstStateBackend } from '../../src/state/forst/forst-state-backend.ts';
@@ -41,7 +41,7 @@ export async function openBackend(
   const backend = new ForstStateBackend(
     new ForstWorker({
       store,
-      blocks: new MemoryBlockSource(store, 256 << 20),
+      blocks: new CachingBlockSource({ store, memoryBytes: 256 << 20 }),
       files,
       cacheBytes,
       nowMs: () => world.clock.wallMs(),

@@ -6,9 +6,9 @@ import { runCompaction } from '../../src/lsm/compaction/run-compaction.ts';
 import { TreeCompactor } from '../../src/lsm/compaction/tree-compactor.ts';
 import { LsmTree } from '../../src/lsm/lsm-tree.ts';
 import { realDisk } from '../../src/base/real-disk.ts';
-import { DiskCache } from '../../src/lsm/disk-cache.ts';
+import { CachingBlockSource } from '../../src/lsm/cache/caching-block-source.ts';
+import { DiskCache } from '../../src/lsm/cache/disk-cache.ts';
 import { OpenTable } from '../../src/lsm/open-table.ts';
-import { MemoryBlockSource } from '../../src/lsm/memory-block-source.ts';
 import { TABLE_DEFAULTS } from '../../src/lsm/table-writer.ts';
 import { keyAt, writeKey, Zipf } from './keys.ts';
 import { openRocksDb } from './rocksdb.ts';
@@ -32,7 +32,7 @@ export async function benchTree(entries: number, reads: number): Promise<EngineF
   const folder = await mkdtemp(`${tmpdir()}/millrace-bench-tree-`);
   const store = localStore(folder);
   const dataBytes = entries * 90;
-  const blocks = new MemoryBlockSource(store, 2 * dataBytes);
+  const blocks = new CachingBlockSource({ store, memoryBytes: 2 * dataBytes });
   const files = plainFiles(store);
   const tree = new LsmTree({ store, blocks, files, yieldToLoop });
   const compactor = new TreeCompactor({
@@ -115,7 +115,7 @@ async function ninthCachedReads(
   }
   const small = new LsmTree({
     store,
-    blocks: new MemoryBlockSource(store, dataBytes / 9, disk),
+    blocks: new CachingBlockSource({ store, memoryBytes: dataBytes / 9, disk }),
     files,
     yieldToLoop,
     version: tree.version,

@@ -30,7 +30,7 @@ export const BAN_EXCEPTIONS: readonly BanException[] = [
   },
   {
     path: 'src/base/real-disk.ts',
-    what: ['node:fs', 'node:worker_threads'],
+    what: ['node:fs', 'new Date()'],
     reason: 'the adapter that is the local disk of caches',
   },
   {

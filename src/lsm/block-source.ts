@@ -9,7 +9,7 @@
  *  S2  Losing every cache at any moment costs requests, never an answer.
  *  S3  One block is fetched by one request at a time, however many readers wait for it.
  *
- * Implementations: `cache/caching-block-source.ts`; tests may use anything that reads.
+ * Implementation: `cache/caching-block-source.ts`; tests may use anything that reads.
  */
 
 /** A file of the tree, opened: `fileNo` is unique in the process and never used again. */
@@ -56,7 +56,7 @@ export interface BlockSource {
   admit(file: StoredFile, bytes: Uint8Array, hot: readonly BlockAddress[]): void;
   /** The file is no longer read by this process. */
   forget(file: StoredFile): void;
-  /** The blocks of that file that memory holds, most recently used first, at most `limit`: what a checkpoint lists as hot. */
+  /** The blocks of that file that memory holds, the hottest first, at most `limit`: what a checkpoint lists as hot. */
   hotBlocks(file: StoredFile, limit: number): readonly number[];
   close(): Promise<void>;
 }

@@ -5,8 +5,8 @@ import type { OpenLocalDisk } from '../base/local-disk.ts';
 import type { World } from '../base/world.ts';
 import type { CompactionExecutor } from '../lsm/compaction/compaction-task.ts';
 import { RemoteCompaction } from '../lsm/compaction/job-board.ts';
-import { DiskCache } from '../lsm/disk-cache.ts';
-import { MemoryBlockSource } from '../lsm/memory-block-source.ts';
+import { CachingBlockSource } from '../lsm/cache/caching-block-source.ts';
+import { DiskCache } from '../lsm/cache/disk-cache.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { ForstStateBackend } from './forst/forst-state-backend.ts';
 import { ForstWorker } from './forst/forst-worker.ts';
@@ -49,7 +49,11 @@ const MANAGED_BYTES_DEFAULT = 256 * 1024 * 1024;
 function openForst(worker: BackendWorker): StateBackend {
   const { jobId, world, store, config } = worker;
   const managed = Number(config['taskmanager.memory.managed.size'] ?? MANAGED_BYTES_DEFAULT);
-  const blocks = new MemoryBlockSource(store, (3 * managed) / 8, openDiskCache(worker));
+  const blocks = new CachingBlockSource({
+    store,
+    memoryBytes: (3 * managed) / 8,
+    disk: openDiskCache(worker),
+  });
   const files = new PackedFiles({
     store,
     timers: world.timers,

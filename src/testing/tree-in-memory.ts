@@ -3,7 +3,7 @@ import { COMPACTION_DEFAULTS } from '../lsm/compaction/pick-compaction.ts';
 import { runCompaction } from '../lsm/compaction/run-compaction.ts';
 import { TreeCompactor } from '../lsm/compaction/tree-compactor.ts';
 import type { LsmTree } from '../lsm/lsm-tree.ts';
-import { MemoryBlockSource } from '../lsm/memory-block-source.ts';
+import { CachingBlockSource } from '../lsm/cache/caching-block-source.ts';
 import type { TableFiles } from '../lsm/table-files.ts';
 import { TABLE_DEFAULTS } from '../lsm/table-writer.ts';
 import { MemoryStore } from '../storage/memory-store.ts';
@@ -28,7 +28,7 @@ export function treeInMemory(cacheBytes = 0): TreeWorld {
       return { id, object: id, offset: 0 };
     },
   };
-  const blocks = new MemoryBlockSource(store, cacheBytes);
+  const blocks = new CachingBlockSource({ store, memoryBytes: cacheBytes });
   const compact = async (tree: LsmTree): Promise<void> => {
     const compactor = new TreeCompactor({
       tree,

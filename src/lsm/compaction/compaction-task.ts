@@ -7,7 +7,7 @@
  */
 import { MillraceError } from '../../base/errors.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
-import { MemoryBlockSource } from '../memory-block-source.ts';
+import { CachingBlockSource } from '../cache/caching-block-source.ts';
 import type { TableFiles } from '../table-files.ts';
 import { type TableMetaJson, tableMetaToJson } from '../table-meta.ts';
 import type { Compression, TableOptions } from '../table-writer.ts';
@@ -100,7 +100,7 @@ export async function runTask(
       'COMPACTION_TASK_VERSION',
       `a compaction task has keys of a layout "${task.prefixes}" that this release does not know`,
     );
-  const blocks = new MemoryBlockSource(store, CACHE_BYTES);
+  const blocks = new CachingBlockSource({ store, memoryBytes: CACHE_BYTES });
   const { blockBytes, compression, fileBytes, nowMs, level, bottom, reason } = task;
   const inputs = task.inputs.map((run) => versionFromJson([run]).runs[0]!);
   const outputs = await runCompaction(

@@ -4,7 +4,7 @@ import { MemoryStore } from '../../storage/memory-store.ts';
 import { SeededRandom } from '../../testing/seeded-random.ts';
 import type { Lookup } from '../lookup.ts';
 import { LsmTree } from '../lsm-tree.ts';
-import { MemoryBlockSource } from '../memory-block-source.ts';
+import { CachingBlockSource } from '../cache/caching-block-source.ts';
 import { type TableMeta, tableMetaFromJson } from '../table-meta.ts';
 import { TABLE_DEFAULTS } from '../table-writer.ts';
 import { applyEdit, type TreeVersion } from '../tree-version.ts';
@@ -157,7 +157,7 @@ describe('remote compaction', () => {
     let files = 0;
     const tree = new LsmTree({
       store,
-      blocks: new MemoryBlockSource(store, 1 << 20),
+      blocks: new CachingBlockSource({ store, memoryBytes: 1 << 20 }),
       files: {
         async write(bytes) {
           const id = `f${files++}`;

@@ -2,7 +2,7 @@
 import { ByteReader } from '../../base/bytes.ts';
 import { internal } from '../../base/errors.ts';
 import { LsmTree } from '../../lsm/lsm-tree.ts';
-import { MemoryBlockSource } from '../../lsm/memory-block-source.ts';
+import { CachingBlockSource } from '../../lsm/cache/caching-block-source.ts';
 import type { ScannedEntry } from '../../lsm/merged-scan.ts';
 import { clipVersion, type TreeVersionJson, versionFromJson } from '../../lsm/tree-version.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
@@ -74,7 +74,7 @@ async function* scan(
   signal: AbortSignal | undefined,
 ): AsyncIterable<ScannedEntry> {
   const { smallest, largest } = boundsOf(keyGroups);
-  const blocks = new MemoryBlockSource(store, CACHE_BYTES);
+  const blocks = new CachingBlockSource({ store, memoryBytes: CACHE_BYTES });
   const tree = new LsmTree({
     store,
     blocks,

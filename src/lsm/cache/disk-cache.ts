@@ -1,0 +1,320 @@
+/**
+ * Blocks on local disk, under a budget: between memory and the object store.
+ *
+ * Segments are written one after the other; when space runs out the oldest is emptied: blocks in it that were read since they came are
+ * written again, the rest goes (FIFO with a second chance). New files are written through whole, as one extent; fetched blocks singly. What
+ * a process leaves is found again by the next owner of the folder. Nothing here is needed: whoever misses asks the store.
+ *
+ * Invariants
+ *  D1  A place is in the index only after its bytes were written; what is read is verified by the block's checksum every time.
+ *  D2  What waits to be written is bounded; what does not fit is not cached. `bytes` never exceeds the budget.
+ *  D3  After the disk has failed once nothing is written any more, and what is read is still verified.
+ *  D4  Files are known by a hash of object, offset and length; objects are immutable and their names never used again.
+ *
+ * Memory: about 100 bytes a block that was fetched singly, a few hundred a file.
+ */
+import { createHash } from 'node:crypto';
+import type { LocalDisk } from '../../base/local-disk.ts';
+import type { BlockAddress, StoredFile } from '../block-source.ts';
+import { openBlock } from '../block-trailer.ts';
+import {
+  type DiskExtent,
+  DiskSegment,
+  SEGMENT_BYTES_MAX,
+  segmentNoOf,
+  WHOLE_FILE,
+} from './disk-segment.ts';
+
+const SEGMENT_BYTES = 16 * 1024 * 1024;
+const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
+/** Blocks that are saved from the oldest segment whenever something is written. */
+const SAVED_PER_WRITE = 4;
+
+export interface DiskCacheParams {
+  readonly disk: LocalDisk;
+  readonly budgetBytes: number;
+  readonly failed: (error: unknown) => void;
+}
+
+/** What is cached of one file. */
+interface Cached {
+  whole: DiskExtent | undefined;
+  /** Blocks that have a place of their own; undefined: not here, although the whole file may be. */
+  readonly blocks: Map<number, DiskExtent | undefined>;
+  /** Blocks that were read since they came, or were saved. */
+  readonly used: Map<number, BlockAddress>;
+}
+
+export class DiskCache {
+  readonly #params: DiskCacheParams;
+  readonly #segmentBytes: number;
+  readonly #files = new Map<string, Cached>();
+  readonly #keys = new WeakMap<StoredFile, string>();
+  /** Oldest first; the last is written to. */
+  readonly #segments: DiskSegment[] = [];
+  readonly #writing = new Set<Promise<void>>();
+  #segmentNo = 0;
+  /** The segment that is being emptied, and what may be worth saving in it. */
+  #leaving: { readonly segment: DiskSegment; readonly saves: (() => void)[] } | undefined;
+  #saving = false;
+  #bytes = 0;
+  #queuedBytes = 0;
+  #off = false;
+  hits = 0;
+  corrupt = 0;
+  /** Writes that were left out because too many waited. */
+  skipped = 0;
+
+  constructor(params: DiskCacheParams) {
+    this.#params = params;
+    this.#segmentBytes = Math.max(
+      4096,
+      Math.min(SEGMENT_BYTES, Math.floor(params.budgetBytes / 8)),
+    );
+    this.#recover();
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether the disk has failed. */
+  get isOff(): boolean {
+    return this.#off;
+  }
+
+  /** @hot The verified contents of a block, or undefined. `use` false: looks without making it worth keeping. */
+  read(file: StoredFile, block: BlockAddress, use = true): Uint8Array | undefined {
+    const cached = this.#files.get(this.#keyOf(file));
+    if (cached === undefined) return undefined;
+    const stored = readPlace(cached, block);
+    if (stored === undefined) return undefined;
+    try {
+      const contents = openBlock(stored, { object: file.object, offset: block.offset });
+      this.hits++;
+      if (use && !cached.used.has(block.index)) cached.used.set(block.index, block);
+      return contents;
+    } catch {
+      // Not what was written: the store has the truth.
+      this.corrupt++;
+      cached.blocks.set(block.index, undefined);
+      return undefined;
+    }
+  }
+
+  /** Writes a new file through. `bytes` must stay as they are. */
+  putFile(file: StoredFile, bytes: Uint8Array): void {
+    this.#put(this.#keyOf(file), WHOLE_FILE, bytes);
+  }
+
+  /** Keeps a block that was fetched, as it is stored. `stored` must stay as it is. */
+  putBlock(file: StoredFile, block: BlockAddress, stored: Uint8Array): void {
+    const key = this.#keyOf(file);
+    const known = this.#files.get(key);
+    if (known !== undefined && placeOf(known, block.index) !== undefined) return;
+    this.#put(key, block.index, stored);
+  }
+
+  /** The file is probably garbage: its blocks are not worth a second chance. */
+  forget(file: StoredFile): void {
+    this.#files.get(this.#keyOf(file))?.used.clear();
+  }
+
+  /** What is cached stays for the next owner. */
+  async close(): Promise<void> {
+    while (this.#writing.size > 0) await Promise.allSettled(this.#writing);
+    this.#off = true;
+    for (const segment of this.#segments.splice(0)) segment.file.close();
+    this.#files.clear();
+    this.#bytes = 0;
+    this.#params.disk.close();
+  }
+
+  #recover(): void {
+    const { disk, budgetBytes } = this.#params;
+    const numbers = disk.left.map(segmentNoOf).filter((no) => no !== undefined);
+    for (const no of numbers.toSorted((a, b) => b - a)) {
+      this.#segmentNo = Math.max(this.#segmentNo, no + 1);
+      try {
+        const segment = DiskSegment.reopen(disk, no);
+        if (segment === undefined) continue;
+        if (this.#bytes + segment.used > budgetBytes) {
+          segment.file.drop();
+          continue;
+        }
+        this.#bytes += segment.used;
+        this.#segments.unshift(segment);
+      } catch {
+        // It cannot be opened: as good as gone.
+      }
+    }
+    for (const segment of this.#segments)
+      for (const extent of segment.extents) this.#publish(extent);
+  }
+
+  /** D1, D2 */
+  #put(key: string, block: number, bytes: Uint8Array): void {
+    const { length } = bytes;
+    if (this.#off || length > this.#params.budgetBytes / 4 || length > SEGMENT_BYTES_MAX / 2)
+      return;
+    if (this.#queuedBytes + length > QUEUE_BYTES_MAX) {
+      this.skipped++;
+      return;
+    }
+    const segment = this.#segmentFor(length);
+    if (segment === undefined) return;
+    const position = segment.reserve(length);
+    this.#bytes += length;
+    this.#queuedBytes += length;
+    this.#track(this.#write({ segment, key, block, position, length }, bytes));
+    this.#saveSome();
+  }
+
+  async #write(extent: DiskExtent, bytes: Uint8Array): Promise<void> {
+    const { segment, position, length } = extent;
+    await segment.file.write(bytes, position).finally(() => {
+      this.#queuedBytes -= length;
+    });
+    if (segment.gone) return;
+    segment.record(extent);
+    this.#publish(extent);
+    if (this.#queuedBytes === 0 || segment.sealed || segment.hasManyUnwritten)
+      await segment.writeEntries();
+  }
+
+  #track(write: Promise<void>): void {
+    const ended = write
+      .catch((error: unknown) => this.#turnOff(error))
+      .finally(() => this.#writing.delete(ended));
+    this.#writing.add(ended);
+  }
+
+  #publish(extent: DiskExtent): void {
+    const { key, block } = extent;
+    let cached = this.#files.get(key);
+    if (cached === undefined) {
+      cached = { whole: undefined, blocks: new Map(), used: new Map() };
+      this.#files.set(key, cached);
+    }
+    if (block === WHOLE_FILE) cached.whole = extent;
+    else cached.blocks.set(block, extent);
+  }
+
+  /** D2: the segment to write to, with room for so much; undefined if the disk fails or the budget is too small. */
+  #segmentFor(length: number): DiskSegment | undefined {
+    let segment = this.#segments.at(-1);
+    if (segment === undefined || segment.isFull || segment.used + length > this.#segmentBytes) {
+      if (segment !== undefined) {
+        segment.sealed = true;
+        this.#track(segment.writeEntries());
+      }
+      try {
+        const bytes = Math.max(this.#segmentBytes, length);
+        segment = DiskSegment.create(this.#params.disk, this.#segmentNo++, bytes);
+      } catch (error) {
+        this.#turnOff(error);
+        return undefined;
+      }
+      this.#segments.push(segment);
+      this.#bytes += segment.used;
+    }
+    this.#makeRoom(length, segment);
+    return this.#bytes + length <= this.#params.budgetBytes ? segment : undefined;
+  }
+
+  #makeRoom(length: number, keep: DiskSegment): void {
+    const { budgetBytes } = this.#params;
+    while (this.#bytes + length > budgetBytes && this.#segments[0] !== keep) this.#dropOldest();
+    const oldest = this.#segments[0];
+    if (oldest === undefined || oldest === keep || this.#leaving !== undefined) return;
+    // Begin early enough to be done when the space is needed.
+    if (this.#bytes + length + 2 * this.#segmentBytes > budgetBytes)
+      this.#leaving = { segment: oldest, saves: this.#savesOf(oldest) };
+  }
+
+  /** What was used of a segment, as work that saves it, the hottest last. */
+  #savesOf(segment: DiskSegment): (() => void)[] {
+    const saves: (() => void)[] = [];
+    for (const key of new Set(segment.extents.map(({ key }) => key))) {
+      const cached = this.#files.get(key);
+      if (cached === undefined) continue;
+      for (const address of cached.used.values())
+        if (placeOf(cached, address.index)?.segment === segment)
+          saves.push(() => this.#save(key, cached, address));
+    }
+    return saves;
+  }
+
+  #saveSome(): void {
+    if (this.#saving || this.#leaving === undefined) return;
+    this.#saving = true;
+    for (const save of this.#leaving.saves.splice(-SAVED_PER_WRITE)) save();
+    this.#saving = false;
+  }
+
+  /** Writes a block of the segment that is leaving again. */
+  #save(key: string, cached: Cached, address: BlockAddress): void {
+    if (!cached.used.delete(address.index)) return;
+    const stored = readPlace(cached, address);
+    if (stored !== undefined) this.#put(key, address.index, stored);
+  }
+
+  #dropOldest(): void {
+    const oldest = this.#segments.shift()!;
+    if (this.#leaving?.segment === oldest) this.#leaving = undefined;
+    oldest.gone = true;
+    this.#bytes -= oldest.used;
+    for (const extent of oldest.extents) this.#unpublish(extent);
+    oldest.file.drop();
+  }
+
+  #unpublish(extent: DiskExtent): void {
+    const cached = this.#files.get(extent.key);
+    if (cached === undefined) return;
+    const { blocks, used } = cached;
+    if (extent.block === WHOLE_FILE) {
+      if (cached.whole === extent) cached.whole = undefined;
+      for (const [block, own] of blocks) if (own === undefined) blocks.delete(block);
+      for (const block of used.keys()) if (!blocks.has(block)) used.delete(block);
+    } else if (blocks.get(extent.block) === extent) {
+      blocks.delete(extent.block);
+      used.delete(extent.block);
+    }
+    if (cached.whole === undefined && blocks.size === 0) this.#files.delete(extent.key);
+  }
+
+  /** D3 */
+  #turnOff(error: unknown): void {
+    if (this.#off) return;
+    this.#off = true;
+    this.#params.failed(error);
+  }
+
+  /** D4 */
+  #keyOf(file: StoredFile): string {
+    let key = this.#keys.get(file);
+    if (key === undefined) {
+      const name = `${file.offset} ${file.length} ${file.object}`;
+      key = createHash('sha256').update(name).digest().toString('latin1', 0, 16);
+      this.#keys.set(file, key);
+    }
+    return key;
+  }
+}
+
+/** @hot */
+function placeOf(cached: Cached, block: number): DiskExtent | undefined {
+  const { blocks } = cached;
+  return blocks.size > 0 && blocks.has(block) ? blocks.get(block) : cached.whole;
+}
+
+/** @hot */
+function readPlace(cached: Cached, block: BlockAddress): Uint8Array | undefined {
+  const extent = placeOf(cached, block.index);
+  if (extent === undefined) return undefined;
+  const position = extent.block === WHOLE_FILE ? extent.position + block.offset : extent.position;
+  const stored = Buffer.allocUnsafeSlow(block.length);
+  if (extent.segment.file.read(stored, position)) return stored;
+  cached.blocks.set(block.index, undefined);
+  return undefined;
+}
