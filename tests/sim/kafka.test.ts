@@ -5,7 +5,7 @@ import { describeViolations } from '../../src/testing/checkers.ts';
 import { KAFKA_SABOTAGES } from './kafka-sabotages.ts';
 import { simulateKafka } from './kafka-sim.ts';
 
-const SEEDS = 150;
+const SEEDS = 100;
 const BATCH = 50;
 const SABOTAGE_SEEDS_MAX = 200;
 
