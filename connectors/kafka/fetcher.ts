@@ -95,6 +95,7 @@ export class Fetcher {
   /** Leaders with a request under way, or a pause before one. */
   readonly #busy = new Set<number>();
   #waitMs = SHORT_WAIT_MS;
+  #rotation = 0;
 
   constructor(client: ClusterClient, options: FetcherOptions, logger: Logger) {
     this.#client = client;
@@ -205,8 +206,6 @@ export class Fetcher {
     }
     return this.#accept(ordered, answer.partitions);
   }
-
-  #rotation = 0;
 
   async #accept(
     slots: readonly FetchSlot[],
