@@ -1,6 +1,6 @@
 /**
  * What a checkpoint says of one forst backend: its states and the versions of its two trees. JSON, version 1
- * (docs/reference/forst-snapshot.md).
+ * (docs/reference/forst.md).
  */
 import type { JsonValue } from '../../base/json.ts';
 import { MillraceError } from '../../base/errors.ts';
