@@ -3,7 +3,7 @@
  *
  *   <dir>/<jobId>/chk-<id>-g<generation>[/_metadata]   that checkpoint
  *   <dir>/<jobId>                                      the job's newest
- *   <dir>                                              the newest of the only job there
+ *   <dir>                                              the newest of the only job there, or the savepoint that it is
  */
 import { realEnvironment, realWorld } from '../base/real-world.ts';
 import { invalid, MillraceError } from '../base/errors.ts';
@@ -44,6 +44,7 @@ export async function findCheckpoint(location: string, config: Config): Promise<
     await store.close();
   }
   return open(openStoreAt(place, config), async (store) => {
+    if ((await store.head('_metadata')) !== undefined) return recordAt(store, '_metadata');
     const jobs = await jobsOf(store);
     if (jobs.length === 0) throw noCheckpoint(location);
     if (jobs.length > 1)

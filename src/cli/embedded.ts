@@ -76,10 +76,11 @@ function compactionThreadOf({ config }: Program): (() => CompactionExecutor) | u
 
 function storeOf(world: World, program: Program): ObjectStore {
   const dir = program.config['execution.checkpointing.dir'];
-  return typeof dir === 'string'
-    ? openObjectStore(dir, { config: program.config, environment: realEnvironment(), world })
-    : new MemoryStore();
+  return typeof dir === 'string' ? storeAt(world, program, dir) : new MemoryStore();
 }
+
+const storeAt = (world: World, { config }: Program, location: string): ObjectStore =>
+  openObjectStore(location, { config, environment: realEnvironment(), world });
 
 async function runHere({ world, program, ordinal, wrapStore }: Execution): Promise<JobResult> {
   const store = wrapStore(storeOf(world, program));
@@ -91,6 +92,7 @@ async function runHere({ world, program, ordinal, wrapStore }: Execution): Promi
       world,
       program,
       store,
+      openStore: (location) => storeAt(world, program, location),
       openPool: (job) =>
         job.slots === 1
           ? localPool({ world, program, store, ...job })

@@ -5,6 +5,7 @@ import { asError } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
 import { keepAlive } from '../base/real-world.ts';
 import { runCompactor } from './compactor.ts';
+import { addSavepointCommands } from './savepoint-commands.ts';
 import { addStateCommands } from './state-commands.ts';
 
 const program = new Command('millrace').description('A stateful stream processor for TypeScript');
@@ -34,6 +35,7 @@ program
   });
 
 addStateCommands(program, property);
+addSavepointCommands(program, property);
 
 try {
   await program.parseAsync();

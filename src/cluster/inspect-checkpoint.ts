@@ -5,7 +5,7 @@ import { openInspector } from '../state/open-inspector.ts';
 import type { ForstSource } from '../state/forst/forst-inspector.ts';
 import type { KeyedStateHandle, OperatorSnapshot, StateHandle } from '../state/snapshot.ts';
 import type { InspectedState, SnapshotEntry } from '../state/snapshot-inspector.ts';
-import { printable } from './printable.ts';
+import { printable } from '../base/printable.ts';
 
 /** Keys that are told apart when they are counted, per state. */
 const KEYS_MAX = 1_000_000;

@@ -46,6 +46,8 @@ export interface JobOptions {
   /** 0: tasks may take as long as they like. */
   readonly cancellationTimeoutMs: number;
   readonly ignoreUnclaimedState: boolean;
+  /** Where the savepoint is that the job starts from if it has no checkpoint. */
+  readonly savepoint: string | undefined;
   readonly finishedJob: 'skip' | 'start-over';
   /** Undefined: as the machine suggests. */
   readonly slotsPerWorker: number | undefined;
@@ -59,10 +61,14 @@ export function jobOptions(settings: Settings): JobOptions {
     failover: settings['jobmanager.execution.failover-strategy'] as JobOptions['failover'], // an enum of these
     cancellationTimeoutMs: Number(settings['task.cancellation.timeout']),
     ignoreUnclaimedState: settings['execution.state-recovery.ignore-unclaimed-state'] === true,
+    savepoint: optionalText(settings['execution.state-recovery.path']),
     finishedJob: settings['execution.state-recovery.finished-job'] as JobOptions['finishedJob'], // an enum of these
     slotsPerWorker: optional(settings['taskmanager.numberOfTaskSlots']),
   };
 }
+
+const optionalText = (value: Settings[string] | undefined): string | undefined =>
+  typeof value === 'string' ? value : undefined;
 
 const optional = (value: Settings[string] | undefined): number | undefined =>
   value === null || value === undefined ? undefined : Number(value);

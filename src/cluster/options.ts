@@ -111,6 +111,12 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     max: 1_048_576,
     about: 'Snapshots up to this size are kept in the checkpoint record itself.',
   },
+  'execution.state-recovery.path': {
+    type: 'string',
+    default: null,
+    about:
+      'Savepoint, a folder or s3://bucket/prefix, that a job without checkpoints of its own starts from. It is copied and left as it is.',
+  },
   'execution.state-recovery.ignore-unclaimed-state': {
     type: 'boolean',
     default: false,

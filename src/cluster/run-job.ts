@@ -8,6 +8,9 @@ import { buildJobGraph } from '../graph/build-job-graph.ts';
 import type { JobGraph } from '../graph/job-graph.ts';
 import { fingerprintOf } from '../graph/operator-id.ts';
 import type { Program } from '../graph/program.ts';
+import type { CheckpointRecord } from '../state/checkpoint-record.ts';
+import { newAttemptId } from '../state/object-owner.ts';
+import { importSavepoint, readSavepoint } from '../state/savepoint/import-savepoint.ts';
 import { CheckpointStore } from '../state/checkpoint-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { type CheckpointOptions, type JobOptions, jobOptions } from './job-options.ts';
@@ -26,6 +29,8 @@ export interface JobSetup {
   readonly world: World;
   readonly program: Program;
   readonly store: ObjectStore;
+  /** Opens another place, where a savepoint is. */
+  openStore?(location: string): ObjectStore;
   /** Starts workers with `slots` slots in all. */
   openPool(job: {
     readonly jobId: string;
@@ -55,6 +60,7 @@ export async function runJob({
   world,
   program,
   store,
+  openStore,
   openPool,
   onMaster,
 }: JobSetup): Promise<JobEnd> {
@@ -78,7 +84,9 @@ export async function runJob({
     }
     await checkpoints.reset();
   }
-  const latest = await checkpoints.latest();
+  const own = await checkpoints.latest();
+  const latest =
+    own ?? (await fromSavepoint({ world, store, jobId, options, checkpoints, openStore }));
   checkpoints.sweep();
   const pool = await openPool({ jobId, graph, options, slots: slotsNeeded(graph) });
   try {
@@ -103,6 +111,36 @@ export async function runJob({
   } finally {
     await pool.close();
     await checkpoints.close();
+  }
+}
+
+/** The checkpoint that a savepoint becomes: the first of the job. */
+async function fromSavepoint({
+  world,
+  store,
+  jobId,
+  options,
+  checkpoints,
+  openStore,
+}: {
+  readonly world: World;
+  readonly store: ObjectStore;
+  readonly jobId: string;
+  readonly options: JobOptions;
+  readonly checkpoints: CheckpointStore;
+  readonly openStore: JobSetup['openStore'];
+}): Promise<CheckpointRecord | undefined> {
+  if (options.savepoint === undefined || openStore === undefined) return undefined;
+  const from = openStore(options.savepoint);
+  try {
+    const { generation } = checkpoints.head;
+    const attemptId = newAttemptId(generation, world.ids);
+    const savepoint = await readSavepoint(from);
+    const record = await importSavepoint(savepoint, from, { store, jobId, generation, attemptId });
+    await checkpoints.add(record);
+    return record;
+  } finally {
+    await from.close();
   }
 }
 

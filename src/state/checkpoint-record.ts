@@ -34,6 +34,8 @@ export interface CheckpointRecord {
   readonly triggeredAtMs: number;
   readonly completedAtMs: number;
   readonly fingerprint: string;
+  /** Of a savepoint: its format. Its keys are relative to its own folder. */
+  readonly savepoint?: 'canonical';
   readonly vertices: readonly VertexRecord[];
 }
 

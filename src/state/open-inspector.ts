@@ -3,6 +3,7 @@ import { MillraceError } from '../base/errors.ts';
 import { type ForstSource, inspectForst } from './forst/forst-inspector.ts';
 import { inspectHashMap } from './hashmap/hashmap-inspector.ts';
 import type { KeyedStateHandle } from './snapshot.ts';
+import { inspectCanonical } from './savepoint/canonical-file.ts';
 import type { SnapshotInspector } from './snapshot-inspector.ts';
 
 /** @throws `data` UNKNOWN_SNAPSHOT_BACKEND, or what the snapshot's corruption is called */
@@ -15,6 +16,8 @@ export function openInspector(
       return inspectHashMap(handle, source.reader);
     case 'forst':
       return inspectForst(handle, source);
+    case 'canonical':
+      return inspectCanonical(handle, source.reader);
     default:
       throw new MillraceError(
         'data',

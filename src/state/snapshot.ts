@@ -31,6 +31,8 @@ export interface KeyedStateHandle {
   readonly data: StateHandle;
   /** Files that `data` refers to and that other checkpoints may share. */
   readonly files?: readonly FileRef[];
+  /** How many entries it holds, where the writer counted them. */
+  readonly entries?: number;
   /** Records that waited for state when the barrier came: input of the operator, to be processed first after a restore. */
   readonly waiting?: StateHandle;
 }

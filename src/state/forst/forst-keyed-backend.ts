@@ -10,7 +10,7 @@
  *  F2  A snapshot names files only, and all of them are durable when it is acknowledged.
  *  F3  A restored backend reads manifests, nothing else; values and tables come when they are needed.
  */
-import { internal, invalid, MillraceError } from '../../base/errors.ts';
+import { invalid, MillraceError } from '../../base/errors.ts';
 import { ByteReader, copyOf } from '../../base/bytes.ts';
 import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import { checkCompatibility } from '../../types/evolution.ts';
@@ -19,6 +19,7 @@ import type { KeyGroupRange } from '../../types/key-group.ts';
 import { schemaFromJson, schemaToJson } from '../../types/schema-json.ts';
 import type { Schema } from '../../types/schema.ts';
 import { buildState } from '../cells/build-state.ts';
+import { foldOf } from '../cells/fold-of.ts';
 import { fireTimers } from '../cells/fire-timers.ts';
 import { KeyContext } from '../cells/key-context.ts';
 import { elementSchema, hasTtl, refuseGeneric, storedSchema } from '../cells/stored-value.ts';
@@ -505,26 +506,6 @@ export function checkKeySchema(params: KeyedBackendParams, { keySchema }: Manife
 }
 
 type CellDescriptor = Exclude<StateDescriptor, MapStateDescriptor<unknown, unknown>>;
-
-function foldOf(
-  descriptor: CellDescriptor,
-): ((older: unknown, newer: unknown) => unknown) | undefined {
-  switch (descriptor.kind) {
-    case 'list':
-      return (older, newer) => [...(older as unknown[]), ...(newer as unknown[])]; // lists hold arrays
-    case 'reducing':
-      return hasTtl(descriptor) ? undefined : descriptor.reduce;
-    case 'aggregating': {
-      const { aggregate } = descriptor;
-      if (hasTtl(descriptor) || aggregate.merge === undefined) return undefined;
-      return (older, newer) => aggregate.merge!(older, newer);
-    }
-    case 'value':
-      return undefined;
-    default:
-      throw internal('UNKNOWN_STATE_KIND', 'a state has a kind that is not known');
-  }
-}
 
 /** When the last of what a cell holds expires; undefined without TTL. */
 function expiryOfCells(descriptor: CellDescriptor): ((value: unknown) => number) | undefined {

@@ -7,6 +7,7 @@
 import { ByteReader, type ByteWriter } from '../../base/bytes.ts';
 import { invalid, MillraceError } from '../../base/errors.ts';
 import { keyCodec, keyIdentity } from '../../types/key-codec.ts';
+import type { KeyedStateHandle } from '../snapshot.ts';
 import type { KeyGroupRange } from '../../types/key-group.ts';
 import { checkCompatibility } from '../../types/evolution.ts';
 import { schemaFromJson, schemaToJson } from '../../types/schema-json.ts';
@@ -36,9 +37,12 @@ import {
   writeAddress,
   writeValueEntry,
 } from './snapshot-format.ts';
+import { fromCanonical, type HashMapFile } from './from-canonical.ts';
+import { inspectCanonical } from '../savepoint/canonical-file.ts';
 import { type Bucket, BucketLayout, Cell, SnapshotContext, StateTable } from './state-table.ts';
 import { refuseGeneric, storedCodec, storedDecoder, storedSchema } from '../cells/stored-value.ts';
 import type { Timer } from '../cells/timer-queue.ts';
+import { foldOf } from '../cells/fold-of.ts';
 import { CellTimerService } from '../cells/timer-service.ts';
 
 /** One restored file: its bytes stay until every state in it has been claimed. */
@@ -57,14 +61,30 @@ export class HashMapStateBackend implements StateBackend {
   async createKeyed(params: KeyedBackendParams): Promise<KeyedStateBackend> {
     const files: RestoredFile[] = [];
     for (const handle of params.restore) {
-      const bytes = await params.reader.read(handle.data);
-      const header = decodeFooter(bytes);
-      checkKeySchema(params, schemaFromJson(header.keySchema));
-      files.push({ bytes, tables: header.tables, sections: header.sections, claimed: new Set() });
+      const { bytes, keySchema, tables, sections } = await readFile(handle, params);
+      checkKeySchema(params, schemaFromJson(keySchema));
+      files.push({ bytes, tables, sections, claimed: new Set() });
     }
     return new HashMapKeyedBackend(params, files);
   }
 }
+
+async function readFile(
+  handle: KeyedStateHandle,
+  { reader, operatorId }: KeyedBackendParams,
+): Promise<HashMapFile> {
+  if (handle.backend === 'canonical') return fromCanonical(await inspectCanonical(handle, reader));
+  if (handle.backend !== 'hashmap') throw otherBackend(operatorId, handle.backend);
+  const bytes = await reader.read(handle.data);
+  return { bytes, ...decodeFooter(bytes) };
+}
+
+const otherBackend = (operatorId: string, backend: string): MillraceError =>
+  invalid(
+    'STATE_BACKEND_DIFFERS',
+    `the state of operator ${operatorId} was written by the ${backend} backend and cannot be opened by hashmap. Write a savepoint of the checkpoint with \`millrace savepoint create\` and restore that, or set state.backend.type to ${backend}`,
+    { operator: operatorId, backend },
+  );
 
 function checkKeySchema(params: KeyedBackendParams, stored: Schema<unknown>): void {
   const compatibility = checkCompatibility(stored, params.keySchema);
@@ -267,6 +287,8 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
     let decode:
       | { readonly schema: string; readonly read: (reader: ByteReader) => unknown }
       | undefined;
+    const fold = foldOf(descriptor);
+    let last: { readonly keyId: unknown; readonly cell: Cell } | undefined;
     this.#restoreTable(header, codecs, ({ key, keyGroup, namespace }, reader, stored) => {
       const schema = JSON.stringify(stored.valueSchema);
       if (decode?.schema !== schema)
@@ -278,10 +300,19 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
       const end = reader.position + length;
       const value = decode.read(new ByteReader(reader.buffer, reader.position, end));
       reader.position = end;
-      table.restore(
-        this.#identify(key),
-        new Cell(key, keyGroup, namespace, identify(namespace), value),
-      );
+      const [keyId, namespaceId] = [this.#identify(key), identify(namespace)];
+      // Parts of a fold, from a savepoint, are adjacent.
+      if (
+        fold !== undefined &&
+        last !== undefined &&
+        last.keyId === keyId &&
+        last.cell.namespaceId === namespaceId
+      ) {
+        last.cell.value = fold(last.cell.value, value);
+        return;
+      }
+      last = { keyId, cell: new Cell(key, keyGroup, namespace, namespaceId, value) };
+      table.restore(keyId, last.cell);
     });
     this.#states.set(name, { descriptor, table });
     return buildState({ table, descriptor, identify, wallMs: this.#params.wallMs });

@@ -1,5 +1,5 @@
 /** Values of any schema as JSON, for people and tools: bigints as text, bytes in base64, maps as lists of pairs. */
-import type { JsonValue } from '../base/json.ts';
+import type { JsonValue } from './json.ts';
 
 export function printable(value: unknown): JsonValue {
   if (value === null || value === undefined) return null;

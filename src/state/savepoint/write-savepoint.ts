@@ -1,0 +1,149 @@
+/**
+ * Writes a savepoint from a checkpoint of any backend, through its inspectors: no job needs to run, and none is disturbed.
+ *
+ *   _metadata                                    a checkpoint record whose keys are relative to the savepoint; it comes last
+ *   state/<operatorId>-<subtask>-<state>-<n>.parquet   keyed state (canonical-file.ts)
+ *   state/<operatorId>-<subtask>-operator, -waiting-<n>   operator state and waiting records, as in the checkpoint
+ *
+ * Memory: `PART_ROWS` entries of each state at a time.
+ */
+import { crc32 } from 'node:zlib';
+import { printable } from '../../base/printable.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
+import { type CheckpointRecord, encodeRecord, type OperatorRecord } from '../checkpoint-record.ts';
+import type { ForstSource } from '../forst/forst-inspector.ts';
+import { openInspector } from '../open-inspector.ts';
+import type { KeyedStateHandle, OperatorSnapshot, StateHandle } from '../snapshot.ts';
+import type { InspectedState, SnapshotEntry, SnapshotInspector } from '../snapshot-inspector.ts';
+import { encodeCanonical } from './canonical-file.ts';
+
+export const SAVEPOINT_RECORD_KEY = '_metadata';
+
+const PART_ROWS = 50_000;
+
+/** Settles when the savepoint exists; until then there is no record, and the folder is no savepoint. */
+export async function writeSavepoint(
+  record: CheckpointRecord,
+  source: ForstSource,
+  target: Pick<ObjectStore, 'put'>,
+): Promise<CheckpointRecord> {
+  const writer = new SavepointWriter(source, target);
+  const vertices = [];
+  for (const vertex of record.vertices) {
+    const subtasks = [];
+    for (const [index, { operators }] of vertex.subtasks.entries()) {
+      writer.bytesWritten = 0;
+      const written: Record<string, OperatorSnapshot> = {};
+      for (const [id, snapshot] of Object.entries(operators)) {
+        const operator = vertex.operators.find((candidate) => candidate.id === id)!; // a record names the operators of its snapshots
+        written[id] = await writer.operator(operator, index, snapshot);
+      }
+      subtasks.push({ operators: written, sizeBytes: writer.bytesWritten });
+    }
+    vertices.push({ ...vertex, subtasks });
+  }
+  const savepoint: CheckpointRecord = { ...record, vertices, savepoint: 'canonical' };
+  await target.put(SAVEPOINT_RECORD_KEY, encodeRecord(savepoint));
+  return savepoint;
+}
+
+class SavepointWriter {
+  readonly #source: ForstSource;
+  readonly #target: Pick<ObjectStore, 'put'>;
+  bytesWritten = 0;
+
+  constructor(source: ForstSource, target: Pick<ObjectStore, 'put'>) {
+    this.#source = source;
+    this.#target = target;
+  }
+
+  async operator(
+    { id }: OperatorRecord,
+    subtask: number,
+    { keyed, operator }: OperatorSnapshot,
+  ): Promise<OperatorSnapshot> {
+    const prefix = `state/${id}-${subtask}`;
+    const handles: KeyedStateHandle[] = [];
+    for (const [index, handle] of keyed.entries()) {
+      const parts = await this.#keyed(id, `${prefix}-${index}`, handle);
+      const [first, ...others] = parts;
+      if (handle.waiting === undefined || first === undefined) handles.push(...parts);
+      else {
+        const waiting = await this.#copy(`${prefix}-waiting-${index}`, handle.waiting);
+        handles.push({ ...first, waiting }, ...others);
+      }
+    }
+    if (operator === undefined) return { keyed: handles };
+    return {
+      keyed: handles,
+      operator: { data: await this.#copy(`${prefix}-operator`, operator.data) },
+    };
+  }
+
+  async #keyed(
+    operatorId: string,
+    prefix: string,
+    handle: KeyedStateHandle,
+  ): Promise<KeyedStateHandle[]> {
+    const inspector = await openInspector(handle, this.#source);
+    const numbers = new Map(inspector.states.map((state, index) => [state, index]));
+    const pending = new Map<InspectedState, SnapshotEntry[]>();
+    const handles: KeyedStateHandle[] = [];
+    const flush = async (
+      state: InspectedState,
+      entries: readonly SnapshotEntry[],
+    ): Promise<void> => {
+      const name = `${prefix}-${numbers.get(state)}-${handles.length}.parquet`;
+      handles.push(await this.#part({ operatorId, inspector, state, name, handle }, entries));
+    };
+    for await (const entry of inspector.entries()) {
+      let entries = pending.get(entry.state);
+      if (entries === undefined) pending.set(entry.state, (entries = []));
+      const last = entries.at(-1);
+      if (entries.length >= PART_ROWS && last !== undefined && !isSameCell(last, entry)) {
+        await flush(entry.state, entries);
+        entries.length = 0;
+      }
+      entries.push(entry);
+    }
+    // States without entries have a file too: a restore learns that they exist.
+    for (const state of inspector.states) {
+      const entries = pending.get(state) ?? [];
+      await flush(state, entries);
+    }
+    return handles;
+  }
+
+  async #part(
+    file: {
+      readonly operatorId: string;
+      readonly inspector: SnapshotInspector;
+      readonly state: InspectedState;
+      readonly name: string;
+      readonly handle: KeyedStateHandle;
+    },
+    entries: readonly SnapshotEntry[],
+  ): Promise<KeyedStateHandle> {
+    const { operatorId, inspector, state, name, handle } = file;
+    const { keySchema, maxParallelism } = inspector;
+    const bytes = encodeCanonical({ operatorId, keySchema, maxParallelism, state }, entries);
+    const data = await this.#put(name, bytes);
+    return { backend: 'canonical', keyGroups: handle.keyGroups, data, entries: entries.length };
+  }
+
+  async #copy(name: string, handle: StateHandle): Promise<StateHandle> {
+    if (handle.kind === 'inline') return handle;
+    return this.#put(name, await this.#source.reader.read(handle));
+  }
+
+  async #put(key: string, bytes: Uint8Array): Promise<StateHandle> {
+    await this.#target.put(key, bytes);
+    this.bytesWritten += bytes.length;
+    return { kind: 'object', key, offset: 0, length: bytes.length, crc32: crc32(bytes) };
+  }
+}
+
+const isSameCell = (a: SnapshotEntry, b: SnapshotEntry): boolean => cellOf(a) === cellOf(b);
+
+const cellOf = ({ keyGroup, key, namespace }: SnapshotEntry): string =>
+  JSON.stringify([keyGroup, printable(key), printable(namespace)]);
