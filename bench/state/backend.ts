@@ -37,7 +37,13 @@ export async function openBackend(
 ): Promise<{ keyed: KeyedStateBackend; close(): Promise<void> }> {
   const world = realWorld();
   const incarnation = `i${incarnations++}`;
-  const files = new PackedFiles({ store, timers: world.timers, jobId: 'bench', incarnation });
+  const files = new PackedFiles({
+    store,
+    timers: world.timers,
+    jobId: 'bench',
+    incarnation,
+    packBelowBytes: 256 * 1024,
+  });
   const backend = new ForstStateBackend(
     new ForstWorker({
       store,

@@ -155,6 +155,12 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     min: 0,
     about: 'What the disk cache of one worker may take; 0 turns it off.',
   },
+  'state.backend.forst.pack-below': {
+    type: 'memory',
+    default: 262_144,
+    min: 0,
+    about: 'Files smaller than this that a worker writes at the same time share an object.',
+  },
   'state.backend.forst.compaction.mode': {
     type: 'enum',
     default: 'thread',

@@ -1,6 +1,8 @@
 /**
  * Where a tree's files are written. Names are never used again: the attempt that writes is in them.
  */
+import { internal } from '../base/errors.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
 import type { TableMeta } from './table-meta.ts';
 
 export interface WrittenFile {
@@ -15,6 +17,20 @@ export interface TableFiles {
    * `bytes` may be used again after it has settled.
    */
   write(bytes: Uint8Array): Promise<WrittenFile>;
+}
+
+/**
+ * Stores an object that is not there yet: files are never written over, whatever mistake a name comes from.
+ * @throws `internal` FILE_EXISTS
+ */
+export async function createObject(
+  store: Pick<ObjectStore, 'putIfAbsent'>,
+  key: string,
+  bytes: Uint8Array,
+): Promise<void> {
+  const { outcome } = await store.putIfAbsent(key, bytes);
+  if (outcome === 'conflict')
+    throw internal('FILE_EXISTS', `object ${key} exists already; it was not written over`);
 }
 
 /** Metadata of a finished file at its place. */

@@ -44,6 +44,7 @@ export function stateBackendOf(name: string, worker: BackendWorker): StateBacken
   return BACKENDS[name]!(worker);
 }
 
+const PACK_BELOW_BYTES_DEFAULT = 256 * 1024;
 const MANAGED_BYTES_DEFAULT = 256 * 1024 * 1024;
 
 function openForst(worker: BackendWorker): StateBackend {
@@ -59,6 +60,7 @@ function openForst(worker: BackendWorker): StateBackend {
     timers: world.timers,
     jobId,
     incarnation: world.ids.next(),
+    packBelowBytes: Number(config['state.backend.forst.pack-below'] ?? PACK_BELOW_BYTES_DEFAULT),
   });
   return new ForstStateBackend(
     new ForstWorker({

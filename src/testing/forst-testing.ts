@@ -1,4 +1,5 @@
 /** A forst backend over a store in memory, for suites that know nothing of residency: whatever is stored can be read at once. */
+import { copyOf } from '../base/bytes.ts';
 import type { BlockSource } from '../lsm/block-source.ts';
 import { openBlock } from '../lsm/block-trailer.ts';
 import { internal } from '../base/errors.ts';
@@ -26,9 +27,9 @@ export function forstInMemory(
   const blocks = mirroredBlocks(mirror);
   const files = new PackedFiles({
     store: {
-      put: async (key, bytes) => {
-        mirror.set(key, bytes.slice());
-        return store.put(key, bytes);
+      putIfAbsent: async (key, bytes) => {
+        mirror.set(key, copyOf(bytes));
+        return store.putIfAbsent(key, bytes);
       },
     },
     timers: {
@@ -46,6 +47,8 @@ export function forstInMemory(
     },
     jobId: 'job',
     incarnation: `i${++incarnations}`,
+    // Some files are packed, some are not.
+    packBelowBytes: 1024,
   });
   return new ForstStateBackend(
     new ForstWorker({

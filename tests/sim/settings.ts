@@ -86,6 +86,7 @@ function drawBackend(random: SeededRandom): Record<string, JsonValue> {
   return {
     'state.backend.type': random.pick(['hashmap', 'forst']),
     'taskmanager.memory.managed.size': random.pick([1_048_576, 268_435_456]),
+    'state.backend.forst.pack-below': random.pick([0, 262_144]),
   };
 }
 

@@ -8,7 +8,7 @@
 import { MillraceError } from '../../base/errors.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { CachingBlockSource } from '../cache/caching-block-source.ts';
-import type { TableFiles } from '../table-files.ts';
+import { createObject, type TableFiles } from '../table-files.ts';
 import { type TableMetaJson, tableMetaToJson } from '../table-meta.ts';
 import type { Compression, TableOptions } from '../table-writer.ts';
 import { type TreeVersionJson, versionFromJson } from '../tree-version.ts';
@@ -124,7 +124,7 @@ function numberedFiles(store: ObjectStore, prefix: string): TableFiles {
   return {
     async write(bytes) {
       const object = `${prefix}-${files++}`;
-      await store.put(object, bytes);
+      await createObject(store, object, bytes);
       return { id: object.slice(object.lastIndexOf('/') + 1), object, offset: 0 };
     },
   };

@@ -2,18 +2,16 @@
  * Writes the files of all trees of one worker. Small files that come at about the same time, as at a checkpoint, share one object:
  * requests grow with workers, not with states or subtasks. Large ones have objects of their own.
  *
- *   <jobId>/shared/<attempt>-<n>                 one file; the attempt that wrote it is in the name
+ *   <jobId>/shared/<attempt>-<n>                 one file; the attempt that wrote it is in the name; n counts the worker's files
  *   <jobId>/shared/pack-<attempt>-<incarnation>-<n>
  *                                                small files of one worker and generation, named after one of the attempts; the
  *                                                incarnation is unique for a worker's life
  */
 import type { Timers } from '../../base/world.ts';
-import type { TableFiles, WrittenFile } from '../../lsm/table-files.ts';
+import { createObject, type TableFiles, type WrittenFile } from '../../lsm/table-files.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { generationOf } from '../object-owner.ts';
 
-/** Files from here on get an object of their own. */
-const SMALL_BYTES = 256 * 1024;
 /** A pack is written when it has grown to this, or when nothing more has come for a while. */
 const PACK_BYTES = 4 * 1024 * 1024;
 const LINGER_MS = 2;
@@ -24,24 +22,30 @@ interface Waiting {
 }
 
 export class PackedFiles {
-  readonly #store: Pick<ObjectStore, 'put'>;
+  readonly #store: Pick<ObjectStore, 'putIfAbsent'>;
   readonly #timers: Pick<Timers, 'after'>;
   readonly #prefix: string;
   readonly #incarnation: string;
   /** Whose file came last into the pack. */
   #attemptId = '';
+  readonly #packBelowBytes: number;
   #packs = 0;
+  /** Over all attempts and trees: a name is used once. */
+  #files = 0;
   #compactions = 0;
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
   #timer: { cancel(): void } | undefined;
 
   constructor(params: {
-    store: Pick<ObjectStore, 'put'>;
+    store: Pick<ObjectStore, 'putIfAbsent'>;
     timers: Pick<Timers, 'after'>;
     jobId: string;
     incarnation: string;
+    /** Files from here on get an object of their own. */
+    packBelowBytes: number;
   }) {
+    this.#packBelowBytes = params.packBelowBytes;
     this.#store = params.store;
     this.#timers = params.timers;
     this.#prefix = `${params.jobId}/shared/`;
@@ -50,13 +54,12 @@ export class PackedFiles {
 
   /** The files of one attempt. */
   ofAttempt(attemptId: string): TableFiles {
-    let files = 0;
     return {
       write: async (bytes) => {
-        if (bytes.length < SMALL_BYTES) return this.#pack(attemptId, bytes);
-        const id = `${attemptId}-${files++}`;
+        if (bytes.length < this.#packBelowBytes) return this.#pack(attemptId, bytes);
+        const id = `${attemptId}-${this.#files++}`;
         const object = `${this.#prefix}${id}`;
-        await this.#store.put(object, bytes);
+        await createObject(this.#store, object, bytes);
         return { id, object, offset: 0 };
       },
     };
@@ -89,7 +92,8 @@ export class PackedFiles {
     this.#timer = undefined;
     const name = `pack-${this.#attemptId}-${this.#incarnation}-${this.#packs++}`;
     const object = `${this.#prefix}${name}`;
-    const stored = this.#store.put(object, Buffer.concat(files.map(({ bytes }) => bytes)));
+    const all = Buffer.concat(files.map(({ bytes }) => bytes));
+    const stored = createObject(this.#store, object, all);
     stored.then(
       () => {
         let offset = 0;
