@@ -130,6 +130,18 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     about:
       'What a start does when an earlier run of the job came to its end: nothing, or everything anew without its state.',
   },
+  'execution.async-state.in-flight-records-limit': {
+    type: 'integer',
+    default: 6000,
+    min: 1,
+    about: 'Records of one subtask that wait for state at a time; at the limit it takes no input.',
+  },
+  'execution.async-state.buffer-size': {
+    type: 'integer',
+    default: 1000,
+    min: 1,
+    about: 'From this many missing entries on, a load begins although many are under way.',
+  },
   'state.backend.type': {
     type: 'enum',
     default: 'hashmap',

@@ -15,6 +15,7 @@ import type { JobGraph } from '../graph/job-graph.ts';
 import type { Program } from '../graph/program.ts';
 import type { ToJobMaster, ToTaskManager } from '../runtime/messages.ts';
 import type { CompactionExecutor } from '../lsm/compaction/compaction-task.ts';
+import type { stateBackendOf } from '../state/backends.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { JobMaster, WorkerRef } from './job-master/job-master.ts';
 import { jobIdOf, type WorkerPool } from './run-job.ts';
@@ -183,6 +184,7 @@ export function serveAsWorker(params: {
   readonly localDisk?: OpenLocalDisk;
   readonly compactionThread?: (() => CompactionExecutor) | undefined;
   /** See TaskManagerParams. */
+  readonly openBackend?: typeof stateBackendOf | undefined;
   readonly stateOutlivesJob: boolean;
 }): void {
   const { host, world, program, store, stateOutlivesJob, localDisk, compactionThread } = params;
@@ -198,6 +200,7 @@ export function serveAsWorker(params: {
     stateOutlivesJob,
     localDisk,
     compactionThread,
+    openBackend: params.openBackend,
     report,
   });
   host.onPeer((peer: string, link: MessageLink) => manager.addPeer(peer, link));

@@ -108,6 +108,8 @@ export interface OneInputOperator extends Operator {
    * depend on what an earlier round brought in.
    */
   prepareBatch?(batch: RecordBatch<unknown>, gate: RecordGate): void;
+  /** What a record has to read depends on what records of its key before it wrote: it is asked about when they have been processed. */
+  readonly readsWhatIsWritten?: boolean;
   processBatch(batch: RecordBatch<unknown>): void;
   /** Event-time timers have been fired by the task before this; must forward the watermark (O1). */
   processWatermark(watermark: number): void;

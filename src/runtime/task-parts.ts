@@ -156,6 +156,7 @@ export class TaskParts {
         },
         process: (input, batch) => this.process(input, batch),
         available: () => this.available,
+        readsWhatIsWritten: prepares && this.chain.oneInput?.readsWhatIsWritten === true,
         apply,
       },
       residency: keyed.residency,

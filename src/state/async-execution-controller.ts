@@ -31,6 +31,8 @@ export interface ControllerTarget<M> {
   /** Asks the operator about each record, in order. An input without keys tells the gate nothing. */
   prepare(input: InputNumber, batch: RecordBatch<unknown>, gate: RecordGate): void;
   process(input: InputNumber, batch: RecordBatch<unknown>): void;
+  /** A record's answer holds only after those of its key before it have been processed. */
+  readonly readsWhatIsWritten: boolean;
   /** False: nothing is to be handed over now. */
   available(): boolean;
   /** What a marker does: all of it; a part, call again; or nothing before `load`. */
@@ -110,6 +112,8 @@ export class AsyncExecutionController<M> {
   #urgent: 'none' | 'noted' | 'loading' = 'none';
   /** Rounds of the keys that are being run. */
   #round = 0;
+  /** Keys of the batch being run, where their records depend on one another. */
+  readonly #seen = new Set<unknown>();
   /** Indexes of a batch's records that wait. */
   readonly #deferred: number[] = [];
   #current: { readonly input: InputNumber; readonly batch: RecordBatch<unknown> } | undefined;
@@ -305,7 +309,9 @@ export class AsyncExecutionController<M> {
   /** @hot bench/aec.ts */
   #run(input: InputNumber, batch: RecordBatch<unknown>): void {
     this.#current = { input, batch };
-    this.#gate.attentive = this.#keys.size > 0;
+    const serial = this.#target.readsWhatIsWritten;
+    this.#gate.attentive = serial || this.#keys.size > 0;
+    if (serial) this.#seen.clear();
     this.#target.prepare(input, batch, this.#gate);
     const deferred = this.#deferred;
     if (deferred.length === 0) {
@@ -321,11 +327,15 @@ export class AsyncExecutionController<M> {
     const id = this.#identify(key);
     let waiting = this.#keys.get(id);
     if (waiting === undefined) {
-      if (ready) return;
-      waiting = new WaitingKey(key, id, this.#round + 1);
+      const repeats = this.#target.readsWhatIsWritten && this.#seen.has(id);
+      if (ready && !repeats) {
+        if (this.#target.readsWhatIsWritten) this.#seen.add(id);
+        return;
+      }
+      waiting = new WaitingKey(key, id, repeats ? 0 : this.#round + 1);
       if (waiting.rounds > ROUNDS_PATIENT) this.#starving++;
       this.#keys.set(id, waiting);
-      this.#lacking.push(waiting);
+      (repeats ? this.#loaded : this.#lacking).push(waiting);
       this.#gate.attentive = true;
     }
     const { input, batch } = this.#current!;

@@ -12,6 +12,7 @@ import { type JobEnd, runJob } from '../cluster/run-job.ts';
 import { openThreadPool, serveAsWorker } from '../cluster/thread-pool.ts';
 import type { JobMaster } from '../cluster/job-master/job-master.ts';
 import type { Program } from '../graph/program.ts';
+import type { stateBackendOf } from '../state/backends.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { SimNode } from './sim-node.ts';
@@ -39,6 +40,8 @@ export interface SimJobOptions {
   readonly workersMax?: number;
   /** Workers outlive a master that crashes. Default false, as threads. */
   readonly detached?: boolean;
+  /** What workers keep keyed state in. Default: what the job's options name. */
+  readonly openBackend?: typeof stateBackendOf;
   /** What processes get for a store; the seam for planted faults. Default the bucket's own handle. */
   storeOf?(node: SimNode): ObjectStore;
   /** False: a process that ends stays down until `start`. Default true. */
@@ -143,7 +146,8 @@ export class SimJob {
   #serve(host: WorkerHost, world: SimWorld, start: number): void {
     const store = this.#options.storeOf?.(world.node) ?? this.#options.bucket.of(world.node);
     const program = this.#program({ store, world, start });
-    serveAsWorker({ host, world, program, store, stateOutlivesJob: true });
+    const openBackend = this.#options.openBackend;
+    serveAsWorker({ host, world, program, store, openBackend, stateOutlivesJob: true });
   }
 
   #program(services: ProcessServices): Program {

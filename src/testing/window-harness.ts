@@ -6,7 +6,11 @@
  */
 import type { OneInputOperator, OperatorContext, Output } from '../operators/contract.ts';
 import { StoreSnapshotReader, StoreSnapshotWriter } from '../state/checkpoint-storage.ts';
-import type { KeyedStateBackend, StateBackend } from '../state/keyed-state-backend.ts';
+import type {
+  KeyedStateBackend,
+  StateBackend,
+  TimerProgress,
+} from '../state/keyed-state-backend.ts';
 import { InMemoryOperatorState } from '../state/operator-state-backend.ts';
 import type { OperatorStateBackend } from '../state/operator-state.ts';
 import type { OperatorSnapshot } from '../state/snapshot.ts';
@@ -14,6 +18,7 @@ import { MemoryStore } from '../storage/memory-store.ts';
 import { keyGroupRangeOf } from '../types/key-group.ts';
 import type { RecordBatch } from '../types/record-batch.ts';
 import { t } from '../types/t.ts';
+import { SlowKeyedBackend } from './slow-state-backend.ts';
 
 const MAX_PARALLELISM = 16;
 const TIMERS_PER_STEP = 3;
@@ -127,27 +132,25 @@ export class KeyedOperatorHarness {
 
   /** One record; without a timestamp, one that has none. */
   element(value: unknown, timestamp?: number): void {
-    this.#operator.processBatch({
+    this.#process({
       values: [value],
       timestamps: timestamp === undefined ? null : Float64Array.of(timestamp),
     });
   }
 
   batch(values: readonly unknown[], timestamps: readonly number[]): void {
-    this.#operator.processBatch({ values, timestamps: Float64Array.from(timestamps) });
+    this.#process({ values, timestamps: Float64Array.from(timestamps) });
   }
 
   watermark(watermark: number): void {
-    while (this.#keyed.advanceWatermark(watermark, TIMERS_PER_STEP) !== 'done')
-      this.#operator.flush?.();
+    this.#fire(() => this.#keyed.advanceWatermark(watermark, TIMERS_PER_STEP));
     this.#operator.flush?.();
     this.#operator.processWatermark(watermark);
   }
 
   processingTime(now: number): void {
     this.#now = now;
-    while (this.#keyed.advanceProcessingTime(now, TIMERS_PER_STEP) !== 'done')
-      this.#operator.flush?.();
+    this.#fire(() => this.#keyed.advanceProcessingTime(now, TIMERS_PER_STEP));
     this.#operator.flush?.();
   }
 
@@ -175,6 +178,36 @@ export class KeyedOperatorHarness {
   async close(): Promise<void> {
     await this.#operator.close?.();
     await this.#keyed.close();
+  }
+
+  #process(batch: RecordBatch<unknown>): void {
+    if (this.#keyed instanceof SlowKeyedBackend) this.#load(this.#keyed, batch);
+    this.#operator.processBatch(batch);
+  }
+
+  /** Only what the operator has asked for is there to be read. */
+  #load(keyed: SlowKeyedBackend, batch: RecordBatch<unknown>): void {
+    keyed.trim();
+    for (;;) {
+      let lacking = 0;
+      const record = (): void => {
+        lacking++;
+      };
+      this.#operator.prepareBatch?.(batch, { attentive: false, record });
+      if (lacking === 0) return;
+      keyed.loadNow();
+    }
+  }
+
+  #fire(advance: () => TimerProgress): void {
+    for (;;) {
+      const progress = advance();
+      this.#operator.flush?.();
+      if (progress === 'done') return;
+      if (!(this.#keyed instanceof SlowKeyedBackend)) continue;
+      if (progress === 'load') this.#keyed.loadNow();
+      else this.#keyed.trim();
+    }
   }
 
   #context({ index, parallelism }: Placement, restored: boolean): OperatorContext {

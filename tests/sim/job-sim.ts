@@ -13,6 +13,8 @@ import {
 } from '../../src/testing/checkers.ts';
 import { CheckpointAudit } from '../../src/testing/checkpoint-audit.ts';
 import { CollectTarget, collectSink } from '../../src/testing/collect-sink.ts';
+import type { BackendWorker } from '../../src/state/backends.ts';
+import { SlowStateBackend } from '../../src/testing/slow-state-backend.ts';
 import { SimJob } from '../../src/testing/sim-job.ts';
 import type { SimNode } from '../../src/testing/sim-node.ts';
 import { CALM_STORE, SimBucket } from '../../src/testing/sim-store.ts';
@@ -31,7 +33,7 @@ import {
 } from './keyed-job.ts';
 import { scheduleFaults } from './faults.ts';
 import { type ScriptedRecord, scriptedSource } from './scripted-source.ts';
-import { drawSettings, type Settings } from './settings.ts';
+import { drawSettings, type Settings, type SlowReads } from './settings.ts';
 
 /** A fault planted in the engine's surroundings, which checkers must find. */
 export interface Sabotage {
@@ -154,6 +156,7 @@ function createJob(run: Run, sabotage: Sabotage | undefined): SimJob {
       const store = bucket.of(node);
       return sabotage?.storeOf?.(store, node) ?? store;
     },
+    ...(settings.slowReads === undefined ? {} : { openBackend: slowly(settings.slowReads) }),
     build: (env, { store }) =>
       buildJob(env, settings, {
         source:
@@ -170,6 +173,16 @@ function createJob(run: Run, sabotage: Sabotage | undefined): SimJob {
       }),
   });
 }
+
+const slowly =
+  ({ latencyMostMs, evictedShare }: SlowReads) =>
+  (_name: string, { world }: BackendWorker): SlowStateBackend =>
+    new SlowStateBackend({
+      random: () => world.random.next(),
+      timers: world.timers,
+      latencyMostMs,
+      evictedShare,
+    });
 
 /** One file a split. */
 function writeInput({ bucket, input }: Run): void {

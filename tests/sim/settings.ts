@@ -39,6 +39,8 @@ export interface Settings {
   readonly sink: 'collect' | 'files';
   readonly delivery: 'exactly-once' | 'at-least-once';
   readonly config: Readonly<Record<string, JsonValue>>;
+  /** Undefined: state is where the options say. */
+  readonly slowReads: SlowReads | undefined;
   /** Of each start of the job; the last one counts for all later ones. */
   readonly parallelisms: readonly number[];
   readonly storeFaults: StoreFaults;
@@ -61,7 +63,11 @@ const FAULT_KINDS: readonly FaultKind[] = [
   'clock-jump',
 ];
 
-function drawConfig(random: SeededRandom, delivery: string): Record<string, JsonValue> {
+function drawConfig(
+  random: SeededRandom,
+  delivery: string,
+  slowReads: SlowReads | undefined,
+): Record<string, JsonValue> {
   return {
     'pipeline.max-parallelism': random.pick([8, 128, 32_768]),
     'pipeline.auto-watermark-interval': random.pick([0, 1, 20, 200]),
@@ -77,14 +83,33 @@ function drawConfig(random: SeededRandom, delivery: string): Record<string, Json
     'restart-strategy.exponential-delay.initial-backoff': random.pick([1, 50, 500]),
     'restart-strategy.exponential-delay.max-backoff': 2000,
     'execution.checkpointing.garbage-grace-period': random.fork('grace').pick([0, 0, 20, 500]),
-    ...drawBackend(random.fork('backend')),
+    ...drawBackend(random.fork('backend'), slowReads),
+    // Barriers wait behind records that wait for state: in channels, not in the operator.
+    ...(slowReads === undefined ? {} : { 'execution.checkpointing.timeout': 60_000 }),
   };
 }
 
-/** Half of the jobs keep their state on the object store, with as little memory as there may be. */
-function drawBackend(random: SeededRandom): Record<string, JsonValue> {
+/** State whose reads take this long, on the heap. */
+export interface SlowReads {
+  readonly latencyMostMs: number;
+  readonly evictedShare: number;
+}
+
+/** A third of the jobs has to fetch what it reads, out of order. */
+function drawSlowReads(random: SeededRandom): SlowReads | undefined {
+  if (!random.chance(0.33)) return undefined;
   return {
-    'state.backend.type': random.pick(['hashmap', 'forst']),
+    latencyMostMs: random.pick([1, 20, 200]),
+    evictedShare: random.pick([0.1, 0.5, 1]),
+  };
+}
+
+/** Of the others, half keep their state on the object store, with as little memory as there may be. */
+function drawBackend(random: SeededRandom, slow: SlowReads | undefined): Record<string, JsonValue> {
+  return {
+    'state.backend.type': random.pick(['hashmap', slow === undefined ? 'forst' : 'hashmap']),
+    'execution.async-state.in-flight-records-limit': random.pick([10, 6000]),
+    'execution.async-state.buffer-size': random.pick([1, 1000]),
     'taskmanager.memory.managed.size': random.pick([1_048_576, 268_435_456]),
     'state.backend.forst.pack-below': random.pick([0, 262_144]),
   };
@@ -119,6 +144,7 @@ export function drawSettings(seed: number): Settings {
     choice: random.next(),
     durationMs: random.float(1, random.pick([100, 4000])),
   }));
+  const slowReads = drawSlowReads(random.fork('slow reads'));
   const parallelism = random.between(1, 4);
   const source = random.pick(['scripted', 'scripted', 'files'] as const);
   return {
@@ -135,7 +161,8 @@ export function drawSettings(seed: number): Settings {
     detached: random.chance(0.3),
     sink: random.pick(['collect', 'files']),
     delivery,
-    config: drawConfig(random, delivery),
+    config: drawConfig(random, delivery, slowReads),
+    slowReads,
     parallelisms: random.chance(0.5)
       ? [parallelism]
       : Array.from({ length: 4 }, () => random.between(1, 4)),

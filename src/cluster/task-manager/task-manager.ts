@@ -33,6 +33,8 @@ export interface TaskManagerParams {
   readonly localDisk?: OpenLocalDisk | undefined;
   /** Starts a thread for compactions. Default none. */
   readonly compactionThread?: (() => CompactionExecutor) | undefined;
+  /** Opens the state backend of that name. Default: those of `state/backends.ts`. */
+  readonly openBackend?: typeof stateBackendOf | undefined;
   report(message: ToJobMaster): void;
 }
 
@@ -158,7 +160,8 @@ export class TaskManager {
   #backendOf(jobId: string): StateBackend {
     const { program, world, store } = this.#params;
     const { config } = program;
-    this.#backend ??= stateBackendOf(String(config['state.backend.type']), {
+    const open = this.#params.openBackend ?? stateBackendOf;
+    this.#backend ??= open(String(config['state.backend.type']), {
       jobId,
       world,
       store,

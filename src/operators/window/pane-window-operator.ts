@@ -173,12 +173,13 @@ export class PaneWindowOperator implements OneInputOperator, TimerTarget<number>
     const pane = this.#layout.paneOf(timestamp, last);
     // A late record fires what it is in: all panes of its windows are read.
     if (this.#forgetAfterMs !== this.#fireAfterMs && pane <= watermark)
-      return this.#preparePanes(this.#layout.firstWindow(pane), last + this.#layout.sizeMs);
+      return this.#prepareLate(this.#layout.firstWindow(pane), last);
     return this.#preparePanes(pane, pane + 1);
   };
 
   prepareTimer(_timestamp: number, start: number): boolean {
-    return this.#preparePanes(start, start + this.#layout.sizeMs);
+    const ready = this.#preparePanes(start, start + this.#layout.sizeMs);
+    return this.#functions.prepare(this.#windowAt(start)) && ready;
   }
 
   onEventTime(timestamp: number, start: number): void {
@@ -226,7 +227,15 @@ export class PaneWindowOperator implements OneInputOperator, TimerTarget<number>
       this.#panes.setNamespace(pane);
       if (!this.#panes.prepare()) ready = false;
     }
-    return this.#functions.prepare(this.#windowAt(start)) && ready;
+    return ready;
+  }
+
+  /** The windows from the one that starts at `first` to the one at `last`. */
+  #prepareLate(first: number, last: number): boolean {
+    let ready = this.#preparePanes(first, last + this.#layout.sizeMs);
+    for (let start = first; start <= last; start += this.#layout.slideMs)
+      if (!this.#functions.prepare(this.#windowAt(start))) ready = false;
+    return ready;
   }
 
   #windowAt(start: number): TimeWindow {

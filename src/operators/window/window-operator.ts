@@ -29,7 +29,7 @@ import { TriggerHost } from './trigger-host.ts';
 import { WindowContents } from './window-contents.ts';
 import type { AnyProcessWindowFunction, WindowContent } from './window-function.ts';
 import { WindowFunctionHost } from './window-function-host.ts';
-import type { Window } from './window.ts';
+import type { TimeWindow, Window } from './window.ts';
 
 export interface WindowOperatorParams {
   readonly assigner: AnyWindowAssigner;
@@ -115,6 +115,11 @@ export class WindowOperator implements OneInputOperator, TimerTarget<unknown> {
     this.#shell.flush();
   }
 
+  /** What a record reads depends on the windows that those before it have merged. */
+  get readsWhatIsWritten(): boolean {
+    return this.#merging !== undefined;
+  }
+
   prepareBatch(batch: RecordBatch<unknown>, gate: RecordGate): void {
     const now = this.#shell.context.processingTime.now();
     this.#preparedAtMs = now;
@@ -169,6 +174,8 @@ export class WindowOperator implements OneInputOperator, TimerTarget<unknown> {
     if (!this.#merging.prepare()) return false;
     const touching = this.#merging.touching(window);
     let ready = this.#prepareWindow(window, window, true);
+    const cover = touching.reduce((sum, other) => sum.cover(other.window), window as TimeWindow); // only time windows merge
+    if (!this.#prepareWindow(cover, touching[0]?.state ?? window, true)) ready = false;
     for (const { window: other, state } of touching)
       if (!this.#prepareWindow(other, state, true)) ready = false;
     return ready;
