@@ -34,7 +34,7 @@ export const BAN_EXCEPTIONS: readonly BanException[] = [
     reason: 'the adapter that is the local disk of caches',
   },
   {
-    path: 'src/storage/local-store.ts',
+    path: 'src/storage/local-files.ts',
     what: ['node:fs', 'node:fs/promises'],
     reason: 'the adapter that is the local folder',
   },

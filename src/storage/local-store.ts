@@ -1,126 +1,102 @@
 /**
- * Objects in a local folder.
+ * Objects in a local folder, for any number of processes at once.
  *
- * A plain object is one file. Publishing is atomic: bytes go to a temporary file, are synced, and then get their name by
- * `rename` (put) or `link` (create), after which the folder is synced. A crash leaves at most a temporary file.
+ * A plain object is one file under its key. An object that was ever changed by `putIfMatch` is a chain of versions in a folder beside it,
+ * from which point on the file itself means nothing:
  *
- * Compare-and-set without locks, so that a killed process leaves nothing behind that blocks others: an object that is changed by
- * `putIfMatch` is a chain of version files `<name>@<version>`. The highest version is the object. A writer creates the next
- * version by `link`, which fails if it exists, and then looks again: if a still higher one is there it has lost.
- *  L1  The newest version is never deleted, so a stale writer always finds one higher than its own.
- *  L2  Versions below the newest are removed by the writer that superseded them.
- * The etag is the version ('0' for a plain file's first state plus its identity).
+ *   <key>@/0     the file as it was when the chain began, a second name of it
+ *   <key>@/<n>   version n: a file, or an empty folder if that version is a deletion
+ *
+ * Compare-and-set without locks, so that a killed process leaves nothing behind that blocks others. The highest version is the object.
+ * Whoever creates version n + 1, by `link` or `mkdir`, which fail if the name is taken, has changed version n.
+ *  L1  The chain begins in one step, the link to version 0: a plain put before it is what version 0 holds, one after it sees the chain and
+ *      goes into it. (A plain put that races both another one and the first compare-and-set may be seen, replaced, and seen again.)
+ *  L2  Version n is removed only after version n + VERSIONS_KEPT exists, and version 0 never. So the highest is always there, and
+ *      a writer that was overtaken, and creates a version that others had made and removed before, finds a far higher one: then
+ *      it cannot tell whether its change was ever current, and says so (`unavailable`).
+ *  L3  Versions only grow, over deletions too: an etag is never used twice.
+ *
+ * Cost of a put: the bytes, two syncs. Of a read: one lookup more than the file's. Independent of how many objects a folder holds.
+ * `@` is in no key, so versions and temporary files are no objects.
  */
-import { constants } from 'node:fs';
-import { link, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
 import { MillraceError } from '../base/errors.ts';
 import type { Ids } from '../base/world.ts';
-import { checkKey, checkRange, objectNotFound } from './object-key.ts';
+import { LocalFiles, type OpenFile } from './local-files.ts';
+import { checkKey, checkPrefix, checkRange, isKey, objectNotFound } from './object-key.ts';
 import type { ByteRange, ConditionalPut, ETag, ObjectMeta, ObjectStore } from './object-store.ts';
 
-const TEMPORARY = '.tmp-';
+/** How far a writer may fall behind between its look and its link and still know what became of it. */
+const VERSIONS_KEPT = 8;
 
-const codeOf = (error: unknown): string | undefined => (error as { code?: string }).code;
+/** Where the bytes of an object are now. */
+type Current =
+  | { readonly kind: 'plain' }
+  | { readonly kind: 'version'; readonly version: number; readonly deleted: boolean };
 
-/** Runs a file operation, turning failures of the disk into `unavailable`. */
-async function guard<T>(what: string, operation: Promise<T>): Promise<T> {
-  try {
-    return await operation;
-  } catch (cause) {
-    if (codeOf(cause) === 'ENOENT' || codeOf(cause) === 'EEXIST') throw cause;
-    throw new MillraceError(
-      'unavailable',
-      'LOCAL_STORE_FAILED',
-      `${what}: ${(cause as Error).message}`,
-      { cause },
-    );
-  }
-}
+const CONFLICT: ConditionalPut = { outcome: 'conflict' };
+
+const chainOf = (key: string): string => `${key}@`;
 
 export class LocalStore implements ObjectStore {
-  readonly #root: string;
-  readonly #ids: Ids;
-  readonly #folders = new Set<string>();
+  readonly #files: LocalFiles;
 
   /** `root` is made when the first object is stored. */
   constructor(root: string, ids: Ids) {
-    this.#root = root;
-    this.#ids = ids;
+    this.#files = new LocalFiles(root, ids);
   }
 
   async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
     checkKey(key);
-    signal?.throwIfAborted();
-    const path = await this.#currentPath(key);
-    try {
-      const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-      try {
-        const { size } = await file.stat();
-        const wanted = range ?? { offset: 0, length: size };
-        checkRange(key, wanted, size);
-        const bytes = new Uint8Array(wanted.length);
-        let done = 0;
-        while (done < wanted.length) {
-          const { bytesRead } = await file.read(
-            bytes,
-            done,
-            wanted.length - done,
-            wanted.offset + done,
-          );
-          if (bytesRead === 0)
-            throw new MillraceError(
-              'data',
-              'OBJECT_TRUNCATED',
-              `object ${key} ended while it was read`,
-              { details: { key } },
-            );
-          done += bytesRead;
-        }
-        return bytes;
-      } finally {
-        await file.close();
-      }
-    } catch (error) {
-      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'EISDIR') throw objectNotFound(key);
-      throw error;
-    }
+    const bytes = await this.#use(key, signal, (file) => {
+      if (range !== undefined) checkRange(key, range, file.size);
+      return file.read(range?.offset ?? 0, range?.length ?? file.size);
+    });
+    if (bytes === undefined) throw objectNotFound(key);
+    return bytes;
   }
 
-  async head(key: string): Promise<ObjectMeta | undefined> {
+  async head(key: string, signal?: AbortSignal): Promise<ObjectMeta | undefined> {
     checkKey(key);
-    try {
-      const path = await this.#currentPath(key);
-      const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-      try {
-        const stat = await file.stat();
-        return stat.isFile() ? { key, size: stat.size, etag: this.#etagOf(path, stat) } : undefined;
-      } finally {
-        await file.close();
-      }
-    } catch (error) {
-      if (codeOf(error) === 'ENOENT') return undefined;
-      throw error;
-    }
+    return this.#use(key, signal, async ({ size }, etag) => ({ key, size, etag }));
   }
 
   async put(key: string, bytes: Uint8Array, signal?: AbortSignal): Promise<ETag> {
     checkKey(key);
     signal?.throwIfAborted();
-    if ((await this.#versions(key)).length > 0) return this.#replaceVersion(key, bytes);
-    const temporary = await this.#writeTemporary(key, bytes);
-    await guard(`storing ${key}`, rename(temporary, this.#path(key)));
-    await this.#syncFolder(key);
-    return (await this.head(key))!.etag;
+    if ((await this.#current(key)).kind === 'plain') {
+      const temporary = await this.#files.writeTemporary(key, bytes);
+      try {
+        await this.#files.publish(temporary, key);
+      } finally {
+        await this.#files.drop(temporary);
+      }
+      if (await this.#isOrigin(key, temporary.identity)) return temporary.identity;
+    }
+    for (;;) {
+      signal?.throwIfAborted();
+      const put = await this.#append(key, bytes, versionOf(await this.#current(key)));
+      if (put.outcome === 'stored') return put.etag;
+    }
   }
 
   async putIfAbsent(key: string, bytes: Uint8Array, signal?: AbortSignal): Promise<ConditionalPut> {
     checkKey(key);
-    signal?.throwIfAborted();
-    if ((await this.#versions(key)).length > 0) return { outcome: 'conflict' };
-    const stored = await this.#create(key, this.#path(key), bytes);
-    return stored
-      ? { outcome: 'stored', etag: (await this.head(key))!.etag }
-      : { outcome: 'conflict' };
+    for (;;) {
+      signal?.throwIfAborted();
+      const current = await this.#current(key);
+      if (current.kind === 'version')
+        return current.deleted ? this.#append(key, bytes, current.version) : CONFLICT;
+      const temporary = await this.#files.writeTemporary(key, bytes);
+      try {
+        const created = await this.#files.create(temporary, key);
+        if (created && (await this.#isOrigin(key, temporary.identity)))
+          return { outcome: 'stored', etag: temporary.identity };
+        // Taken, unless a chain began meanwhile: then that decides.
+        if (!created && (await this.#current(key)).kind === 'plain') return CONFLICT;
+      } finally {
+        await this.#files.drop(temporary);
+      }
+    }
   }
 
   async putIfMatch(
@@ -131,162 +107,135 @@ export class LocalStore implements ObjectStore {
   ): Promise<ConditionalPut> {
     checkKey(key);
     signal?.throwIfAborted();
-    const current = await this.head(key);
-    if (current === undefined || current.etag !== etag) return { outcome: 'conflict' };
-    const version = versionOf(etag) + 1;
-    if (!(await this.#create(key, this.#versionPath(key, version), bytes)))
-      return { outcome: 'conflict' };
-    const versions = await this.#versions(key);
-    if (versions.some((other) => other > version)) {
-      // L1: a stale writer that re-created an old, already removed version.
-      await rm(this.#versionPath(key, version), { force: true });
-      return { outcome: 'conflict' };
+    if ((await this.#current(key)).kind === 'plain') {
+      if ((await this.#identityOf(key)) !== etag) return CONFLICT;
+      await this.#files.createFolder(chainOf(key));
+      await this.#files.alias(key, versionPath(key, 0));
     }
-    for (const old of versions)
-      if (old < version) await rm(this.#versionPath(key, old), { force: true });
-    await rm(this.#path(key), { force: true });
-    return { outcome: 'stored', etag: `v${version}` };
+    const current = await this.#current(key);
+    if (current.kind === 'plain' || current.deleted) return CONFLICT;
+    const isMatch =
+      current.version === 0
+        ? (await this.#identityOf(versionPath(key, 0))) === etag
+        : etag === etagOf(current.version);
+    return isMatch ? this.#append(key, bytes, current.version) : CONFLICT;
   }
 
-  async delete(key: string): Promise<void> {
+  async delete(key: string, signal?: AbortSignal): Promise<void> {
     checkKey(key);
-    for (const version of await this.#versions(key))
-      await rm(this.#versionPath(key, version), { force: true });
-    await guard(`deleting ${key}`, rm(this.#path(key), { force: true }));
+    signal?.throwIfAborted();
+    if ((await this.#current(key)).kind === 'plain') await this.#files.removeFile(key);
+    for (;;) {
+      const current = await this.#current(key);
+      if (current.kind === 'plain' || current.deleted) return;
+      const path = versionPath(key, current.version + 1);
+      if (!(await this.#files.createFolder(path))) continue;
+      if (!isOvertaken(await this.#versions(key), current.version)) return;
+    }
   }
 
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<ObjectMeta> {
-    const slash = prefix.lastIndexOf('/');
-    const folder = slash === -1 ? '' : prefix.slice(0, slash);
-    if (folder !== '') checkKey(folder);
-    for (const key of (await this.#keysUnder(folder)).sort()) {
-      signal?.throwIfAborted();
-      if (!key.startsWith(prefix)) continue;
-      const meta = await this.head(key);
+    checkPrefix(prefix);
+    const keys = new Set<string>();
+    await this.#collect(prefix.slice(0, Math.max(0, prefix.lastIndexOf('/'))), prefix, keys);
+    for (const key of [...keys].sort()) {
+      const meta = await this.head(key, signal);
       if (meta !== undefined) yield meta;
     }
   }
 
   async close(): Promise<void> {}
 
-  #path(key: string): string {
-    return `${this.#root}/${key}`;
-  }
-
-  #versionPath(key: string, version: number): string {
-    return `${this.#path(key)}@${version}`;
-  }
-
-  #etagOf(
-    path: string,
-    stat: { readonly ino: number; readonly mtimeMs: number; readonly size: number },
-  ): ETag {
-    const version = /@(\d+)$/.exec(path)?.[1];
-    return version === undefined
-      ? `f${stat.ino.toString(36)}-${Math.round(stat.mtimeMs * 1000).toString(36)}-${stat.size}`
-      : `v${version}`;
-  }
-
-  async #versions(key: string): Promise<number[]> {
-    const name = key.slice(key.lastIndexOf('/') + 1);
+  /** Creates the version after `version`, of which the caller knows that it was the highest. */
+  async #append(key: string, bytes: Uint8Array, version: number): Promise<ConditionalPut> {
+    const temporary = await this.#files.writeTemporary(key, bytes);
     try {
-      const entries = await readdir(this.#folderOf(key));
-      return entries
-        .filter((entry) => entry.startsWith(`${name}@`))
-        .map((entry) => Number(entry.slice(name.length + 1)));
-    } catch (error) {
-      if (codeOf(error) === 'ENOENT') return [];
-      throw error;
+      if (!(await this.#files.create(temporary, versionPath(key, version + 1)))) return CONFLICT;
+    } finally {
+      await this.#files.drop(temporary);
     }
-  }
-
-  async #currentPath(key: string): Promise<string> {
     const versions = await this.#versions(key);
-    return versions.length === 0 ? this.#path(key) : this.#versionPath(key, Math.max(...versions));
+    if (isOvertaken(versions, version)) {
+      throw new MillraceError(
+        'unavailable',
+        'LOCAL_STORE_OVERTAKEN',
+        `object ${key} was changed many times while this change was under way; whether it ever took effect is unknown`,
+        { details: { key } },
+      );
+    }
+    for (const [old, deleted] of versions) {
+      if (old === 0 || old > version + 1 - VERSIONS_KEPT) continue;
+      if (deleted) await this.#files.removeFolder(versionPath(key, old));
+      else await this.#files.removeFile(versionPath(key, old));
+    }
+    return { outcome: 'stored', etag: etagOf(version + 1) };
   }
 
-  async #replaceVersion(key: string, bytes: Uint8Array): Promise<ETag> {
+  /** Version numbers, and whether each is a deletion. */
+  async #versions(key: string): Promise<ReadonlyMap<number, boolean>> {
+    const entries = (await this.#files.entries(chainOf(key))) ?? [];
+    return new Map(
+      entries
+        .filter(({ name }) => /^\d+$/.test(name))
+        .map(({ name, isFolder }) => [Number(name), isFolder]),
+    );
+  }
+
+  async #current(key: string): Promise<Current> {
+    const versions = await this.#versions(key);
+    if (versions.size === 0) return { kind: 'plain' };
+    const version = Math.max(...versions.keys());
+    return { kind: 'version', version, deleted: versions.get(version)! };
+  }
+
+  /** Runs `use` on the object's file; undefined if there is no such object. */
+  async #use<T>(
+    key: string,
+    signal: AbortSignal | undefined,
+    use: (file: OpenFile, etag: ETag) => Promise<T>,
+  ): Promise<T | undefined> {
     for (;;) {
-      const current = await this.head(key);
-      const put =
-        current === undefined
-          ? await this.putIfAbsent(key, bytes)
-          : await this.putIfMatch(key, bytes, current.etag);
-      if (put.outcome === 'stored') return put.etag;
+      signal?.throwIfAborted();
+      const current = await this.#current(key);
+      if (current.kind === 'version' && current.deleted) return undefined;
+      const version = versionOf(current);
+      const path = current.kind === 'plain' ? key : versionPath(key, version);
+      const used = await this.#files.withFile(path, async (file) => ({
+        value: await use(file, version === 0 ? file.identity : etagOf(version)),
+      }));
+      if (used !== undefined) return used.value;
+      // A version that was there and is gone has been superseded many times over: look again.
+      if (current.kind === 'plain') return undefined;
     }
   }
 
-  /** Publishes under `path` unless something is there. */
-  async #create(key: string, path: string, bytes: Uint8Array): Promise<boolean> {
-    const temporary = await this.#writeTemporary(key, bytes);
-    try {
-      await guard(`storing ${key}`, link(temporary, path));
-      await this.#syncFolder(key);
-      return true;
-    } catch (error) {
-      if (codeOf(error) === 'EEXIST') return false;
-      throw error;
-    } finally {
-      await unlink(temporary);
-    }
+  #identityOf(path: string): Promise<string | undefined> {
+    return this.#files.withFile(path, async ({ identity }) => identity);
   }
 
-  async #writeTemporary(key: string, bytes: Uint8Array): Promise<string> {
-    const folder = this.#folderOf(key);
-    if (!this.#folders.has(folder)) {
-      await guard(`creating ${folder}`, mkdir(folder, { recursive: true }));
-      this.#folders.add(folder);
-    }
-    const path = `${folder}/${TEMPORARY}${this.#ids.next()}`;
-    try {
-      await guard(`storing ${key}`, this.#writeSynced(path, bytes));
-    } catch (error) {
-      if (codeOf(error) === 'ENOENT') this.#folders.delete(folder);
-      await rm(path, { force: true });
-      throw error;
-    }
-    return path;
+  /** L1: whether a file that got the object's name counts: there is no chain, or it began with this file. */
+  async #isOrigin(key: string, identity: string): Promise<boolean> {
+    if ((await this.#current(key)).kind === 'plain') return true;
+    return (await this.#identityOf(versionPath(key, 0))) === identity;
   }
 
-  async #writeSynced(path: string, bytes: Uint8Array): Promise<void> {
-    const file = await open(path, 'wx');
-    try {
-      await file.writeFile(bytes);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-  }
-
-  async #syncFolder(key: string): Promise<void> {
-    const folder = await open(this.#folderOf(key), 'r');
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
-  }
-
-  #folderOf(key: string): string {
-    const path = this.#path(key);
-    return path.slice(0, path.lastIndexOf('/'));
-  }
-
-  async #keysUnder(folder: string): Promise<string[]> {
-    const path = folder === '' ? this.#root : this.#path(folder);
-    try {
-      const entries = await readdir(path, { recursive: true, withFileTypes: true });
-      const keys = entries
-        .filter((entry) => entry.isFile() && !entry.name.startsWith(TEMPORARY))
-        .map((entry) =>
-          `${entry.parentPath}/${entry.name}`.slice(this.#root.length + 1).replace(/@\d+$/, ''),
-        );
-      return [...new Set(keys)];
-    } catch (error) {
-      if (codeOf(error) === 'ENOENT') return [];
-      throw error;
+  async #collect(folder: string, prefix: string, keys: Set<string>): Promise<void> {
+    for (const { name, isFolder } of (await this.#files.entries(folder)) ?? []) {
+      const isChain = isFolder && name.endsWith('@');
+      // Temporary files, and whatever else somebody has put there, are no objects.
+      if (!isKey(isChain ? name.slice(0, -1) : name)) continue;
+      const key = `${folder === '' ? '' : `${folder}/`}${isChain ? name.slice(0, -1) : name}`;
+      if (!key.startsWith(prefix.slice(0, key.length))) continue;
+      if (isFolder && !isChain) await this.#collect(key, prefix, keys);
+      else if (key.startsWith(prefix)) keys.add(key);
     }
   }
 }
 
-const versionOf = (etag: ETag): number => (etag.startsWith('v') ? Number(etag.slice(1)) : 0);
+/** L2 */
+const isOvertaken = (versions: ReadonlyMap<number, boolean>, version: number): boolean =>
+  Math.max(...versions.keys()) > version + VERSIONS_KEPT;
+
+const versionPath = (key: string, version: number): string => `${chainOf(key)}/${version}`;
+const versionOf = (current: Current): number => (current.kind === 'plain' ? 0 : current.version);
+const etagOf = (version: number): ETag => `v${version}`;

@@ -1,5 +1,5 @@
 /** Objects in memory: for tests, and for jobs that keep no checkpoints. */
-import { checkKey, checkRange, objectNotFound } from './object-key.ts';
+import { checkKey, checkPrefix, checkRange, objectNotFound } from './object-key.ts';
 import type { ByteRange, ConditionalPut, ETag, ObjectMeta, ObjectStore } from './object-store.ts';
 
 interface Stored {
@@ -21,8 +21,9 @@ export class MemoryStore implements ObjectStore {
     return stored.bytes.slice(range.offset, range.offset + range.length);
   }
 
-  async head(key: string): Promise<ObjectMeta | undefined> {
+  async head(key: string, signal?: AbortSignal): Promise<ObjectMeta | undefined> {
     checkKey(key);
+    signal?.throwIfAborted();
     const stored = this.#objects.get(key);
     return stored === undefined ? undefined : { key, size: stored.bytes.length, etag: stored.etag };
   }
@@ -52,14 +53,17 @@ export class MemoryStore implements ObjectStore {
     return { outcome: 'stored', etag: this.#store(key, bytes) };
   }
 
-  async delete(key: string): Promise<void> {
+  async delete(key: string, signal?: AbortSignal): Promise<void> {
     checkKey(key);
+    signal?.throwIfAborted();
     this.#objects.delete(key);
   }
 
-  async *list(prefix: string): AsyncIterable<ObjectMeta> {
+  async *list(prefix: string, signal?: AbortSignal): AsyncIterable<ObjectMeta> {
+    checkPrefix(prefix);
     const keys = [...this.#objects.keys()].filter((key) => key.startsWith(prefix)).sort();
     for (const key of keys) {
+      signal?.throwIfAborted();
       const stored = this.#objects.get(key);
       if (stored !== undefined) yield { key, size: stored.bytes.length, etag: stored.etag };
     }

@@ -1,11 +1,18 @@
 /** What every object store must do; run against each implementation. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { ObjectStore } from '../storage/object-store.ts';
+import { MillraceError } from '../base/errors.ts';
+import type { ObjectMeta, ObjectStore } from '../storage/object-store.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const text = (stored: Uint8Array): string => new TextDecoder().decode(stored);
 const RACERS = 20;
+
+async function keysOf(store: ObjectStore, prefix: string, signal?: AbortSignal): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const meta of store.list(prefix, signal)) keys.push(meta.key);
+  return keys;
+}
 
 /** Registers the suite; `open` gives an empty store. */
 export function objectStoreContract(name: string, open: () => Promise<ObjectStore>): void {
@@ -96,17 +103,130 @@ export function objectStoreContract(name: string, open: () => Promise<ObjectStor
     test('lists by prefix in key order', async () => {
       const store = await open();
       for (const key of ['b/2', 'a/1', 'b/1', 'b/10', 'c']) await store.put(key, bytes(key));
-      const keys: string[] = [];
-      for await (const meta of store.list('b/')) keys.push(meta.key);
-      assert.deepEqual(keys, ['b/1', 'b/10', 'b/2']);
+      assert.deepEqual(await keysOf(store, 'b/'), ['b/1', 'b/10', 'b/2']);
+      const metas: ObjectMeta[] = [];
+      for await (const meta of store.list('c')) metas.push(meta);
+      assert.deepEqual(metas, [await store.head('c')]);
     });
 
-    test('deletes', async () => {
+    test('lists nothing under a prefix that nothing has, and stops when told to', async () => {
       const store = await open();
-      await store.put('gone', bytes('x'));
-      await store.delete('gone');
-      assert.equal(await store.head('gone'), undefined);
+      for (const key of ['a/1', 'a/2']) await store.put(key, bytes(key));
+      assert.deepEqual(await keysOf(store, 'b'), []);
+      assert.deepEqual(await keysOf(store, 'a'), ['a/1', 'a/2']);
+      assert.deepEqual(await keysOf(store, ''), ['a/1', 'a/2']);
+      for await (const meta of store.list('a/')) {
+        assert.equal(meta.key, 'a/1');
+        break;
+      }
     });
+
+    test('deletes, and nothing but the object of that very key', async () => {
+      const store = await open();
+      for (const key of ['gone', 'gone.too', 'folder/kept']) await store.put(key, bytes('x'));
+      await store.delete('gone');
+      await store.delete('folder');
+      await store.delete('folder/missing');
+      assert.equal(await store.head('gone'), undefined);
+      assert.deepEqual(await keysOf(store, ''), ['folder/kept', 'gone.too']);
+    });
+
+    test('a compare-and-set of what is not there is a conflict', async () => {
+      const store = await open();
+      assert.deepEqual(await store.putIfMatch('none', bytes('x'), 'v1'), { outcome: 'conflict' });
+      const etag = await store.put('k', bytes('x'));
+      await store.delete('k');
+      assert.deepEqual(await store.putIfMatch('k', bytes('y'), etag), { outcome: 'conflict' });
+      assert.equal(await store.head('k'), undefined);
+    });
+
+    test('an object that was deleted and created again has another version', async () => {
+      const store = await open();
+      const first = await store.put('k', bytes('1'));
+      const second = await store.putIfMatch('k', bytes('2'), first);
+      assert.ok(second.outcome === 'stored');
+      await store.delete('k');
+      await assert.rejects(store.get('k'), { code: 'OBJECT_NOT_FOUND' });
+      const third = await store.putIfAbsent('k', bytes('3'));
+      assert.ok(third.outcome === 'stored');
+      for (const stale of [first, second.etag])
+        assert.deepEqual(await store.putIfMatch('k', bytes('zombie'), stale), {
+          outcome: 'conflict',
+        });
+      assert.equal(text(await store.get('k')), '3');
+      assert.equal((await store.putIfMatch('k', bytes('4'), third.etag)).outcome, 'stored');
+    });
+
+    test('of racing creators of a deleted object exactly one wins', async () => {
+      const store = await open();
+      const etag = await store.put('k', bytes('old'));
+      await store.putIfMatch('k', bytes('newer'), etag);
+      await store.delete('k');
+      const puts = await Promise.all(
+        Array.from({ length: RACERS }, (_, i) => store.putIfAbsent('k', bytes(String(i)))),
+      );
+      assert.equal(puts.filter(({ outcome }) => outcome === 'stored').length, 1);
+    });
+
+    test('a put that races compare-and-sets is lost to none of them', async () => {
+      const store = await open();
+      for (let round = 0; round < 8; round++) {
+        const key = `round-${round}`;
+        const etag = await store.put(key, bytes('0'));
+        const [put, ...swaps] = await Promise.all([
+          store.put(key, bytes('put')),
+          ...Array.from({ length: 4 }, (_, i) => store.putIfMatch(key, bytes(`swap-${i}`), etag)),
+        ]);
+        const stored = swaps.flatMap((swap) => (swap.outcome === 'stored' ? [swap.etag] : []));
+        // Either the put came first and all swaps lost, or it came after the one that won.
+        assert.ok(stored.length <= 1);
+        assert.equal((await store.head(key))!.etag, put);
+        assert.equal(text(await store.get(key)), 'put');
+      }
+    });
+
+    test('an aborted request does nothing and fails with the reason', async () => {
+      const store = await open();
+      const etag = await store.put('k', bytes('before'));
+      const signal = AbortSignal.abort(new MillraceError('cancelled', 'CANCELED', 'enough'));
+      const cancelled = { kind: 'cancelled', code: 'CANCELED' };
+      await assert.rejects(store.get('k', undefined, signal), cancelled);
+      await assert.rejects(store.head('k', signal), cancelled);
+      await assert.rejects(store.put('k', bytes('after'), signal), cancelled);
+      await assert.rejects(store.putIfAbsent('l', bytes('after'), signal), cancelled);
+      await assert.rejects(store.putIfMatch('k', bytes('after'), etag, signal), cancelled);
+      await assert.rejects(store.delete('k', signal), cancelled);
+      await assert.rejects(keysOf(store, '', signal), cancelled);
+      assert.equal(text(await store.get('k')), 'before');
+      assert.equal(await store.head('l'), undefined);
+    });
+
+    test('holds objects of no bytes and of many', async () => {
+      const store = await open();
+      const large = new Uint8Array(3_000_000).map((_, i) => i % 251);
+      await store.put('empty', new Uint8Array(0));
+      await store.put('large', large);
+      assert.equal((await store.get('empty')).length, 0);
+      assert.equal((await store.get('empty', { offset: 0, length: 0 })).length, 0);
+      assert.equal(Buffer.compare(await store.get('large'), large), 0);
+      const part = await store.get('large', { offset: 1_000_000, length: 10 });
+      assert.deepEqual([...part], [...large.subarray(1_000_000, 1_000_010)]);
+    });
+
+    for (const range of [
+      { offset: -1, length: 1 },
+      { offset: 0, length: -1 },
+      { offset: 0, length: 4 },
+      { offset: 4, length: 0 },
+      { offset: 0.5, length: 1 },
+      { offset: 0, length: Number.NaN },
+    ]) {
+      test(`refuses ${range.length} bytes from ${range.offset} of three`, async () => {
+        const store = await open();
+        await store.put('k', bytes('abc'));
+        await assert.rejects(store.get('k', range), { kind: 'invalid', code: 'BAD_RANGE' });
+      });
+    }
 
     for (const key of [
       '',

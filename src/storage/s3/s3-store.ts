@@ -34,7 +34,8 @@ export class S3Store implements ObjectStore {
 
   async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
     checkKey(key);
-    if (range !== undefined && range.length <= 0) return this.#emptyRange(key, range, signal);
+    if (range !== undefined) checkRange(key, range, Infinity);
+    if (range?.length === 0) return this.#emptyRange(key, range, signal);
     const headers =
       range === undefined
         ? {}
