@@ -5,11 +5,11 @@
  * A record runs as soon as what it reads is resident; until then it waits, by key. A record that waits has run no user code.
  *
  * Invariants
- *  C1  Records of one key run in the order in which they came, over both inputs.
- *  C2  A marker (watermark, status, latency, end of input) takes effect when every record before it has run, and before any record after
+ *  E1  Records of one key run in the order in which they came, over both inputs.
+ *  E2  A marker (watermark, status, latency, end of input) takes effect when every record before it has run, and before any record after
  *      it. Records after it are prepared meanwhile.
- *  C3  Whoever waits has noted what it misses, or waits behind one of its key that has.
- *  C4  `inFlight` is the number of records that wait; at `inFlightMax` no more are taken.
+ *  E3  Whoever waits has noted what it misses, or waits behind one of its key that has.
+ *  E4  `inFlight` is the number of records that wait; at `inFlightMax` no more are taken.
  *
  * Cost: where nothing is missing, one call per batch beside the operator's own check; a record that waits costs an object and a Map entry
  * for its key. No promise per record: what waits is grouped by the load that it waits for.
@@ -145,7 +145,7 @@ export class AsyncExecutionController<M> {
     return this.#loads;
   }
 
-  /** C4 */
+  /** E4 */
   get full(): boolean {
     return this.inFlight >= this.#limits.inFlightMax;
   }
@@ -271,7 +271,7 @@ export class AsyncExecutionController<M> {
     }
   }
 
-  /** All that waits, in an order that keeps C1 and C2. */
+  /** All that waits, in an order that keeps E1 and E2. */
   waiting(): readonly WaitingItem<M>[] {
     const items: WaitingItem<M>[] = [...batchesOf([...this.#keys.values()])];
     for (const item of this.#held) items.push(item);

@@ -1,0 +1,276 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import * as fc from 'fast-check';
+import type { RecordBatch } from '../types/record-batch.ts';
+import {
+  AsyncExecutionController,
+  type ControllerTarget,
+  type InputNumber,
+  type LoadGroup,
+} from './async-execution-controller.ts';
+
+type Value = readonly [key: string, sequence: number];
+
+/** An operator with one entry of state by key, and a log of what it did. */
+class Keyed implements ControllerTarget<string> {
+  readonly log: string[] = [];
+  readonly near = new Set<string>();
+  readonly readsWhatIsWritten = false;
+  missing = new Set<string>();
+  open = true;
+  marker: 'done' | 'more' | 'load' = 'done';
+  /** Leaves out what keeps records of one key in order. */
+  forgetsOrder = false;
+
+  prepare(
+    input: InputNumber,
+    { values }: RecordBatch<unknown>,
+    gate: Parameters<ControllerTarget<string>['prepare']>[2],
+  ): void {
+    if (input === 2) return;
+    values.forEach((value, i) => {
+      const [key, sequence] = value as Value; // batches of this test hold these
+      const ready = this.near.has(key);
+      if (!ready) this.missing.add(key);
+      const told = this.forgetsOrder ? `${key}#${sequence}` : key;
+      if (!ready || gate.attentive) gate.record(i, told, ready);
+    });
+  }
+
+  process(input: InputNumber, { values }: RecordBatch<unknown>): void {
+    for (const value of values) {
+      const [key, sequence] = value as Value; // as above
+      if (input === 1) assert.ok(this.near.has(key), `${key} is processed without its state`);
+      this.log.push(`${key}${sequence}`);
+    }
+  }
+
+  available(): boolean {
+    return this.open;
+  }
+
+  apply(marker: string): 'done' | 'more' | 'load' {
+    if (this.marker === 'done') this.log.push(marker);
+    return this.marker;
+  }
+
+  arrive(keys: Iterable<string>): void {
+    for (const key of keys) this.near.add(key);
+  }
+}
+
+const batch = (...values: readonly Value[]): RecordBatch<unknown> => ({ values, timestamps: null });
+
+const controllerOf = (target: Keyed, inFlightMax = 100): AsyncExecutionController<string> =>
+  new AsyncExecutionController(target, { inFlightMax, batchSize: 4 }, (key) => key);
+
+function load(controller: AsyncExecutionController<string>, target: Keyed): void {
+  const group = controller.beginLoad();
+  target.arrive(target.missing);
+  target.missing.clear();
+  controller.endLoad(group);
+}
+
+describe('the execution controller', () => {
+  test('lets others pass while one key waits, and keeps the order of that key', () => {
+    const target = new Keyed();
+    target.arrive(['b']);
+    const controller = controllerOf(target);
+    controller.offer(1, batch(['a', 1], ['b', 1], ['a', 2]));
+    target.arrive(['a']);
+    controller.offer(1, batch(['a', 3], ['b', 2]));
+    assert.deepEqual(target.log, ['b1', 'b2']);
+    assert.equal(controller.inFlight, 3);
+    assert.equal(controller.blockedKeys, 1);
+    load(controller, target);
+    assert.equal(controller.step(), true);
+    assert.deepEqual(target.log, ['b1', 'b2', 'a1', 'a2', 'a3']);
+    assert.equal(controller.idle, true);
+  });
+
+  test('a marker waits for the records before it, and those after it wait for the marker but are prepared', () => {
+    const target = new Keyed();
+    target.arrive(['b']);
+    const controller = controllerOf(target);
+    controller.offer(1, batch(['a', 1]));
+    controller.offerMarker('W');
+    controller.step();
+    controller.offer(1, batch(['b', 1], ['c', 1]));
+    assert.deepEqual(target.log, []);
+    assert.ok(target.missing.has('c'), 'is prepared meanwhile');
+    load(controller, target);
+    controller.step();
+    assert.deepEqual(target.log, ['a1', 'W', 'b1', 'c1']);
+  });
+
+  test('a marker that needs state is applied again when a load for it has ended, not another one', () => {
+    const target = new Keyed();
+    const controller = controllerOf(target);
+    controller.offer(1, batch(['a', 1]));
+    const earlier = controller.beginLoad();
+    target.arrive(['a']);
+    controller.endLoad(earlier);
+    target.marker = 'load';
+    controller.offerMarker('W');
+    controller.step();
+    assert.equal(controller.wantsLoad(0, false), true);
+    const group = controller.beginLoad();
+    target.marker = 'done';
+    assert.equal(controller.step(), false);
+    assert.deepEqual(target.log, ['a1']);
+    controller.endLoad(group);
+    controller.step();
+    assert.deepEqual(target.log, ['a1', 'W']);
+  });
+
+  test('is full at its limit, and asks for loads while it is', () => {
+    const target = new Keyed();
+    const controller = controllerOf(target, 2);
+    controller.offer(1, batch(['a', 1], ['b', 1]));
+    assert.equal(controller.full, true);
+    assert.equal(controller.wantsLoad(target.missing.size, true), true);
+    load(controller, target);
+    controller.step();
+    assert.equal(controller.full, false);
+  });
+
+  test('does not evict while a key is found lacking again and again', () => {
+    const target = new Keyed();
+    const controller = controllerOf(target);
+    controller.offer(1, batch(['a', 1]));
+    for (let round = 0; round < 4; round++) {
+      assert.equal(controller.mayTrim, round < 3, `round ${round}`);
+      controller.endLoad(controller.beginLoad());
+      controller.step();
+    }
+    assert.equal(controller.mayTrim, false);
+    load(controller, target);
+    controller.step();
+    assert.equal(controller.mayTrim, true);
+  });
+
+  test('says what waits in an order that can be replayed; records without a key are run before', () => {
+    const target = new Keyed();
+    const controller = controllerOf(target);
+    controller.offer(1, batch(['a', 1], ['b', 1], ['a', 2]));
+    controller.offerMarker('W');
+    controller.offer(2, batch(['x', 1]));
+    controller.offer(1, batch(['a', 3]));
+    controller.runUnkeyed();
+    assert.deepEqual(target.log, ['x1']);
+    const items = controller.waiting();
+    assert.deepEqual(
+      items.map((item) =>
+        item.kind === 'marker' ? item.marker : (item.batch.values as Value[]).map(String),
+      ),
+      [['a,1', 'a,2', 'b,1'], 'W', ['a,3']],
+    );
+  });
+});
+
+type Event =
+  | { readonly kind: 'batch'; readonly keys: readonly number[] }
+  | { readonly kind: 'marker' }
+  | { readonly kind: 'load' }
+  | { readonly kind: 'arrive'; readonly which: number }
+  | { readonly kind: 'evict'; readonly key: number }
+  | { readonly kind: 'step' };
+
+const KEYS = 4;
+const key = fc.nat(KEYS - 1);
+const events: fc.Arbitrary<Event[]> = fc.array(
+  fc.oneof(
+    fc.record({ kind: fc.constant('batch'), keys: fc.array(key, { minLength: 1, maxLength: 6 }) }),
+    fc.record({ kind: fc.constant('marker') }),
+    fc.record({ kind: fc.constant('load') }),
+    fc.record({ kind: fc.constant('arrive'), which: fc.nat(3) }),
+    fc.record({ kind: fc.constant('evict'), key }),
+    fc.record({ kind: fc.constant('step') }),
+  ) as fc.Arbitrary<Event>,
+  { maxLength: 60 },
+);
+
+/** Plays events, then lets everything end; returns what was done and what was asked for, by epoch. */
+function play(
+  script: readonly Event[],
+  target: Keyed,
+): { readonly done: string[]; readonly asked: string[] } {
+  const controller = controllerOf(target);
+  const asked: string[] = [];
+  const loads: { readonly group: LoadGroup; readonly keys: readonly string[] }[] = [];
+  const counts = new Map<string, number>();
+  const begin = (): void => {
+    loads.push({ group: controller.beginLoad(), keys: [...target.missing] });
+    target.missing.clear();
+  };
+  const end = (which: number): void => {
+    const [ended] = loads.splice(which % loads.length, 1);
+    target.arrive(ended!.keys);
+    controller.endLoad(ended!.group);
+  };
+  for (const event of script) {
+    if (event.kind === 'batch') {
+      const values = event.keys.map((number): Value => {
+        const name = `k${number}:`;
+        counts.set(name, (counts.get(name) ?? 0) + 1);
+        asked.push(`${name}${counts.get(name)!}`);
+        return [name, counts.get(name)!];
+      });
+      controller.offer(1, batch(...values));
+    } else if (event.kind === 'marker') {
+      asked.push(`marker ${asked.length}`);
+      controller.offerMarker(asked.at(-1)!);
+    } else if (event.kind === 'load') begin();
+    else if (event.kind === 'arrive' && loads.length > 0) end(event.which);
+    else if (event.kind === 'evict') target.near.delete(`k${event.key}:`);
+    else controller.step();
+  }
+  for (let round = 0; !controller.idle; round++) {
+    assert.ok(round < 1000, 'comes to an end');
+    begin();
+    while (loads.length > 0) end(round);
+    controller.step();
+  }
+  return { done: target.log, asked };
+}
+
+/** By key, with the marker before each record. */
+function byKey(log: readonly string[]): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  let marker = 'none';
+  for (const entry of log) {
+    if (entry.startsWith('marker')) {
+      marker = entry;
+      continue;
+    }
+    const name = entry.slice(0, entry.indexOf(':'));
+    found.set(name, [...(found.get(name) ?? []), `${entry} after ${marker}`]);
+  }
+  return found;
+}
+
+describe('whatever order state comes in', () => {
+  test('each key sees its records in order and between the same markers as one after another', () => {
+    fc.assert(
+      fc.property(events, (script) => {
+        const { done, asked } = play(script, new Keyed());
+        assert.equal(done.length, asked.length);
+        assert.deepEqual(byKey(done), byKey(asked));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('records of one key that are let pass each other are found', () => {
+    const run = fc.check(
+      fc.property(events, (script) => {
+        const target = new Keyed();
+        target.forgetsOrder = true;
+        const { done, asked } = play(script, target);
+        assert.deepEqual(byKey(done), byKey(asked));
+      }),
+      { numRuns: 500 },
+    );
+    assert.equal(run.failed, true);
+  });
+});
