@@ -8,10 +8,12 @@ import { t } from '../types/t.ts';
 import { StoreSnapshotReader, StoreSnapshotWriter } from './checkpoint-storage.ts';
 import { listState, mapState, reducingState, valueState } from './descriptor.ts';
 import { HashMapStateBackend } from './hashmap/hashmap-backend.ts';
-import type { StateBackend } from './keyed-state-backend.ts';
+import type { KeyedStateBackend, StateBackend } from './keyed-state-backend.ts';
 import { openInspector } from './open-inspector.ts';
 import type { KeyedStateHandle } from './snapshot.ts';
 import type { SnapshotEntry } from './snapshot-inspector.ts';
+import { writeSavepoint } from './savepoint/write-savepoint.ts';
+import { CHECKPOINT_RECORD_VERSION } from './checkpoint-record.ts';
 
 const KEYS = 50;
 
@@ -20,7 +22,23 @@ const BACKENDS: Readonly<Record<string, (store: MemoryStore) => StateBackend>> =
   forst: (store) => forstInMemory(store),
 };
 
-/** A snapshot with states of several kinds. */
+/** States of several kinds. */
+function declare(backend: KeyedStateBackend) {
+  const value = backend.getState('v', valueState(t.struct({ n: t.int32() })));
+  const list = backend.getNamespacedState('l', listState(t.int32()), t.string());
+  const map = backend.getState('m', mapState(t.int32(), t.string()));
+  const sum = backend.getState(
+    'r',
+    reducingState(t.int64(), (a: number, b: number) => a + b),
+  );
+  const timers = backend.getTimerService('timers', t.string(), {
+    onEventTime: () => {},
+    onProcessingTime: () => {},
+  });
+  return { value, list, map, sum, timers };
+}
+
+/** A snapshot with entries in all of them. */
 async function snapshotOf(create: (store: MemoryStore) => StateBackend, store: MemoryStore) {
   const reader = new StoreSnapshotReader(store);
   const backend = await create(store).createKeyed({
@@ -35,17 +53,7 @@ async function snapshotOf(create: (store: MemoryStore) => StateBackend, store: M
     yieldToLoop: async () => {},
     allowGenericTypes: false,
   });
-  const value = backend.getState('v', valueState(t.struct({ n: t.int32() })));
-  const list = backend.getNamespacedState('l', listState(t.int32()), t.string());
-  const map = backend.getState('m', mapState(t.int32(), t.string()));
-  const sum = backend.getState(
-    'r',
-    reducingState(t.int64(), (a: number, b: number) => a + b),
-  );
-  const timers = backend.getTimerService('timers', t.string(), {
-    onEventTime: () => {},
-    onProcessingTime: () => {},
-  });
+  const { value, list, map, sum, timers } = declare(backend);
   for (let i = 0; i < KEYS; i++) {
     backend.setCurrentKey(`k${i}`);
     value.value = { n: i };
@@ -122,6 +130,70 @@ for (const [name, create] of Object.entries(BACKENDS)) {
     });
   });
 }
+
+const FIELDS = {
+  jobId: 'job',
+  jobName: 'job',
+  checkpointId: 1,
+};
+const TIMES = { generation: 1, triggeredAtMs: 0, completedAtMs: 0, fingerprint: '' };
+
+/** The keyed handles of a savepoint of this snapshot, in a store of its own. */
+async function savepointOf(store: MemoryStore, handle: KeyedStateHandle, target: MemoryStore) {
+  const operators = [{ id: 'operator', name: 'operator', parallelism: 1, maxParallelism: 64 }];
+  const subtasks = [{ operators: { operator: { keyed: [handle] } }, sizeBytes: 0 }];
+  const vertices = [{ id: 'operator', operators, subtasks }];
+  const record = { version: CHECKPOINT_RECORD_VERSION, ...FIELDS, ...TIMES, vertices } as const;
+  const source = { store, reader: new StoreSnapshotReader(store), yieldToLoop: async () => {} };
+  const savepoint = await writeSavepoint(record, source, target);
+  return savepoint.vertices[0]!.subtasks[0]!.operators['operator']!.keyed;
+}
+
+/** An entry as text, so that sets of them can be compared whatever wrote them. */
+const textOf = ({ state, key, namespace, userKey, timestamp, values }: SnapshotEntry): string => {
+  const value =
+    state.kind === 'reducing'
+      ? (values as number[]).reduce((a, b) => a + b)
+      : state.kind === 'list'
+        ? values.flat()
+        : values;
+  return JSON.stringify([state.kind, state.name, key, namespace, userKey, timestamp, value]);
+};
+
+for (const [from, createFrom] of Object.entries(BACKENDS))
+  for (const [to, createTo] of Object.entries(BACKENDS))
+    test(`a savepoint of ${from} restored into ${to} by three subtasks holds the same`, async () => {
+      const store = new MemoryStore();
+      const handle = await snapshotOf(createFrom, store);
+      const expected = (await read(store, handle)).map(textOf).toSorted();
+      const target = new MemoryStore();
+      const keyed = await savepointOf(store, handle, target);
+      const found: string[] = [];
+      for (let subtask = 0; subtask < 3; subtask++) {
+        const backend = await createTo(target).createKeyed({
+          operatorId: 'operator',
+          attemptId: `restored${subtask}`,
+          keySchema: t.string(),
+          keyGroupRange: keyGroupRangeOf(subtask, 3, 64),
+          maxParallelism: 64,
+          restore: keyed,
+          reader: new StoreSnapshotReader(target),
+          wallMs: () => 0,
+          yieldToLoop: async () => {},
+          allowGenericTypes: false,
+        });
+        declare(backend);
+        const writer = new StoreSnapshotWriter(target, {
+          jobId: 'job',
+          checkpointId: 2,
+          attemptId: `again${subtask}`,
+        });
+        const again = await backend.snapshot(2).write(writer);
+        found.push(...(await read(target, again)).map(textOf));
+        await backend.close();
+      }
+      assert.deepEqual(found.toSorted(), expected);
+    });
 
 test('a snapshot of a backend that does not exist is refused by name', () => {
   const store = new MemoryStore();

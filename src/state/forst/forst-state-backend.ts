@@ -1,4 +1,5 @@
 /** The `forst` state backend of one worker: opens keyed backends over shared caches, from manifests alone. */
+import { loadCanonical } from './load-canonical.ts';
 import { boundsOf, stateKeyPrefixLength } from './state-key.ts';
 import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import { decodeManifest, type Manifest } from './manifest.ts';
@@ -37,8 +38,14 @@ export class ForstStateBackend implements StateBackend {
         yieldToLoop: params.yieldToLoop,
       });
     const [dataTree, timerTree] = await Promise.all([open(data), open(timers)]);
+    const loaded = await loadCanonical(params, {
+      data: dataTree,
+      timers: timerTree,
+      unflushedBytesMax: this.#worker.unflushedBytesMax,
+    });
+    if (loaded !== undefined) checkKeySchema(params, loaded);
     return new ForstKeyedBackend(params, this.#worker, {
-      manifests,
+      manifests: loaded === undefined ? manifests : [...manifests, loaded],
       data: dataTree,
       timers: timerTree,
     });
@@ -59,6 +66,7 @@ async function restoredVersions(params: KeyedBackendParams): Promise<{
   const data: TreeVersion[] = [];
   const timers: TreeVersion[] = [];
   for (const handle of params.restore) {
+    if (handle.backend === 'canonical') continue;
     if (handle.backend !== 'forst') throw otherBackend(params.operatorId, handle.backend);
     const manifest = decodeManifest(await params.reader.read(handle.data));
     checkKeySchema(params, manifest);

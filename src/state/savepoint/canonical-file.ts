@@ -25,6 +25,8 @@ const METADATA_KEY = 'millrace.state';
 export interface CanonicalHeader {
   readonly version: typeof VERSION;
   readonly operatorId: string;
+  /** Of the state within its operator, from 1; the same in all files. */
+  readonly ordinal: number;
   readonly keySchema: JsonValue;
   readonly maxParallelism: number;
   readonly state: InspectedState;
@@ -114,15 +116,20 @@ interface StoredRow {
   readonly value_bytes: Uint8Array | null;
 }
 
+export interface CanonicalInspector extends SnapshotInspector {
+  readonly ordinal: number;
+}
+
 /** @throws `data` SAVEPOINT_CORRUPT, SAVEPOINT_VERSION */
 export async function inspectCanonical(
   handle: KeyedStateHandle,
   reader: SnapshotReader,
-): Promise<SnapshotInspector> {
+): Promise<CanonicalInspector> {
   const bytes = (await reader.read(handle.data)).slice();
   const header = headerOf(bytes);
-  const { keySchema, maxParallelism, state } = header;
+  const { keySchema, maxParallelism, state, ordinal } = header;
   return {
+    ordinal,
     keySchema,
     maxParallelism,
     states: [state],

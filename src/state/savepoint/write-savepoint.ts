@@ -50,6 +50,8 @@ export async function writeSavepoint(
 class SavepointWriter {
   readonly #source: ForstSource;
   readonly #target: Pick<ObjectStore, 'put'>;
+  /** By operator, kind and name. */
+  readonly #ordinals = new Map<string, Map<string, number>>();
   bytesWritten = 0;
 
   constructor(source: ForstSource, target: Pick<ObjectStore, 'put'>) {
@@ -126,9 +128,21 @@ class SavepointWriter {
   ): Promise<KeyedStateHandle> {
     const { operatorId, inspector, state, name, handle } = file;
     const { keySchema, maxParallelism } = inspector;
-    const bytes = encodeCanonical({ operatorId, keySchema, maxParallelism, state }, entries);
+    const bytes = encodeCanonical(
+      { operatorId, ordinal: this.#ordinalOf(operatorId, state), keySchema, maxParallelism, state },
+      entries,
+    );
     const data = await this.#put(name, bytes);
     return { backend: 'canonical', keyGroups: handle.keyGroups, data, entries: entries.length };
+  }
+
+  #ordinalOf(operatorId: string, { kind, name }: InspectedState): number {
+    let ordinals = this.#ordinals.get(operatorId);
+    if (ordinals === undefined) this.#ordinals.set(operatorId, (ordinals = new Map()));
+    const id = `${kind} ${name}`;
+    const ordinal = ordinals.get(id) ?? ordinals.size + 1;
+    ordinals.set(id, ordinal);
+    return ordinal;
   }
 
   async #copy(name: string, handle: StateHandle): Promise<StateHandle> {
