@@ -54,8 +54,8 @@ export interface BlockSource {
   read(reads: readonly BlockRead[], options: ReadOptions): Promise<readonly Uint8Array[]>;
   /** A file that has just been written, whole: goes to local disk, and its blocks named in `hot` also to memory. */
   admit(file: StoredFile, bytes: Uint8Array, hot: readonly BlockAddress[]): void;
-  /** The file is no longer read by this process. */
-  forget(file: StoredFile): void;
+  /** This opening of the file is no longer read. `superseded`: nobody will open it again, as far as can be told; default false. */
+  forget(file: StoredFile, superseded?: boolean): void;
   /** The blocks of that file that memory holds, the hottest first, at most `limit`: what a checkpoint lists as hot. */
   hotBlocks(file: StoredFile, limit: number): readonly number[];
   close(): Promise<void>;

@@ -348,7 +348,7 @@ export class LsmTree {
 
   close(): void {
     for (const table of this.#open.values()) this.#blocks.forget(table);
-    for (const table of this.#retired) this.#blocks.forget(table);
+    for (const table of this.#retired) this.#blocks.forget(table, true);
     this.#open.clear();
     this.#retired = [];
   }
@@ -531,7 +531,7 @@ export class LsmTree {
   }
 
   #forgetRetired(): void {
-    for (const table of this.#retired) this.#blocks.forget(table);
+    for (const table of this.#retired) this.#blocks.forget(table, true);
     this.#retired = [];
   }
 }

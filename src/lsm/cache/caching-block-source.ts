@@ -168,9 +168,9 @@ export class CachingBlockSource implements BlockSource {
     }
   }
 
-  forget(file: StoredFile): void {
+  forget(file: StoredFile, superseded = false): void {
     this.#memory.dropFile(file.fileNo);
-    this.#disk?.forget(file);
+    this.#disk?.forget(file, superseded);
   }
 
   hotBlocks(file: StoredFile, limit: number): readonly number[] {

@@ -230,3 +230,23 @@ test('what waits to be written is bounded and the rest is left out', async () =>
   await cache.close();
   assert.equal(disk.openFiles, 0);
 });
+
+test('a file that was replaced gives its space back once nobody has it open', async () => {
+  const { files, cache, disk } = await world(40_000);
+  const [one, two] = [files[0]!, files[1]!];
+  cache.putFile(one, one.bytes);
+  cache.putFile(two, two.bytes);
+  await settle();
+  const again = { ...one, fileNo: fileNo++ };
+  assertBlock(cache.read(one, blockAt(1))!, one, 1);
+  assertBlock(cache.read(again, blockAt(1))!, one, 1);
+  const before = cache.bytes;
+  cache.forget(again, true);
+  assertBlock(cache.read(one, blockAt(1))!, one, 1);
+  cache.forget(two, false);
+  assertBlock(cache.read(two, blockAt(1))!, two, 1);
+  cache.forget(one, true);
+  assert.equal(cache.read(one, blockAt(1)), undefined);
+  assert.ok(before - cache.bytes >= one.bytes.length);
+  assert.equal(disk.openFiles, 1);
+});

@@ -2,8 +2,9 @@
  * Blocks on local disk, under a budget: between memory and the object store.
  *
  * Segments are written one after the other; when space runs out the oldest is emptied: blocks in it that were read since they came are
- * written again, the rest goes (FIFO with a second chance). New files are written through whole, as one extent; fetched blocks singly. What
- * a process leaves is found again by the next owner of the folder. Nothing here is needed: whoever misses asks the store.
+ * written again, the rest goes (FIFO with a second chance). New files are written through whole, large ones in a segment of their own, so that
+ * a file that compaction has replaced gives its space back at once; fetched blocks share segments. What a process leaves is found again
+ * by the next owner of the folder. Nothing here is needed: whoever misses asks the store.
  *
  * Invariants
  *  D1  A place is in the index only after its bytes were written; what is read is verified by the block's checksum every time.
@@ -26,6 +27,10 @@ import {
 } from './disk-segment.ts';
 
 const SEGMENT_BYTES = 16 * 1024 * 1024;
+/** A file of at least this part of a segment gets a segment of its own, which goes with it. */
+const OWN_SEGMENT_SHARE = 1 / 16;
+/** Smaller blocks than these on average leave some of a segment unused. */
+const BYTES_PER_EXTENT = 4096;
 const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
 /** Blocks that are saved from the oldest segment whenever something is written. */
 const SAVED_PER_WRITE = 4;
@@ -50,8 +55,12 @@ export class DiskCache {
   readonly #segmentBytes: number;
   readonly #files = new Map<string, Cached>();
   readonly #keys = new WeakMap<StoredFile, string>();
-  /** Oldest first; the last is written to. */
+  /** How many openings of a file there are, as far as they have come by. */
+  readonly #openings = new Map<string, number>();
+  /** Oldest first. */
   readonly #segments: DiskSegment[] = [];
+  /** Where extents go that have no segment of their own. */
+  #current: DiskSegment | undefined;
   readonly #writing = new Set<Promise<void>>();
   #segmentNo = 0;
   /** The segment that is being emptied, and what may be worth saving in it. */
@@ -115,9 +124,24 @@ export class DiskCache {
     this.#put(key, block.index, stored);
   }
 
-  /** The file is probably garbage: its blocks are not worth a second chance. */
-  forget(file: StoredFile): void {
-    this.#files.get(this.#keyOf(file))?.used.clear();
+  /** An opening of the file ends. `superseded`: if it was the last one, nobody will ask for the file again. */
+  forget(file: StoredFile, superseded: boolean): void {
+    const key = this.#keyOf(file);
+    this.#keys.delete(file);
+    const others = this.#openings.get(key)! - 1;
+    if (others > 0) {
+      this.#openings.set(key, others);
+      return;
+    }
+    this.#openings.delete(key);
+    const cached = superseded ? this.#files.get(key) : undefined;
+    if (cached === undefined) return;
+    const extents = [cached.whole, ...cached.blocks.values()];
+    for (const extent of extents) {
+      if (extent === undefined) continue;
+      this.#unpublish(extent);
+      if (extent.segment.isGarbage) this.#dropSegment(extent.segment);
+    }
   }
 
   /** What is cached stays for the next owner. */
@@ -161,9 +185,11 @@ export class DiskCache {
       this.skipped++;
       return;
     }
-    const segment = this.#segmentFor(length);
-    if (segment === undefined) return;
+    const ownsSegment = block === WHOLE_FILE && length >= OWN_SEGMENT_SHARE * this.#segmentBytes;
+    const segment = ownsSegment ? this.#newSegment(1) : this.#sharedSegment(length);
+    if (segment === undefined || !this.#makeRoom(length, segment)) return;
     const position = segment.reserve(length);
+    if (ownsSegment) segment.sealed = true;
     this.#bytes += length;
     this.#queuedBytes += length;
     this.#track(this.#write({ segment, key, block, position, length }, bytes));
@@ -196,40 +222,64 @@ export class DiskCache {
       cached = { whole: undefined, blocks: new Map(), used: new Map() };
       this.#files.set(key, cached);
     }
+    const before = block === WHOLE_FILE ? cached.whole : cached.blocks.get(block);
+    if (before !== undefined) before.segment.live--;
+    extent.segment.live++;
     if (block === WHOLE_FILE) cached.whole = extent;
     else cached.blocks.set(block, extent);
   }
 
-  /** D2: the segment to write to, with room for so much; undefined if the disk fails or the budget is too small. */
-  #segmentFor(length: number): DiskSegment | undefined {
-    let segment = this.#segments.at(-1);
-    if (segment === undefined || segment.isFull || segment.used + length > this.#segmentBytes) {
-      if (segment !== undefined) {
-        segment.sealed = true;
-        this.#track(segment.writeEntries());
-      }
-      try {
-        const bytes = Math.max(this.#segmentBytes, length);
-        segment = DiskSegment.create(this.#params.disk, this.#segmentNo++, bytes);
-      } catch (error) {
-        this.#turnOff(error);
-        return undefined;
-      }
-      this.#segments.push(segment);
-      this.#bytes += segment.used;
-    }
-    this.#makeRoom(length, segment);
-    return this.#bytes + length <= this.#params.budgetBytes ? segment : undefined;
+  /** The segment for what has none of its own; undefined if the disk fails. */
+  #sharedSegment(length: number): DiskSegment | undefined {
+    const current = this.#current;
+    if (current !== undefined && !current.gone && !current.isFull)
+      if (current.used + length <= this.#segmentBytes) return current;
+    this.#sealCurrent();
+    const extentsMax = Math.max(16, Math.ceil(this.#segmentBytes / BYTES_PER_EXTENT));
+    this.#current = this.#newSegment(extentsMax);
+    return this.#current;
   }
 
-  #makeRoom(length: number, keep: DiskSegment): void {
+  #sealCurrent(): void {
+    const current = this.#current;
+    if (current === undefined) return;
+    this.#current = undefined;
+    current.sealed = true;
+    this.#track(current.writeEntries());
+  }
+
+  #newSegment(extentsMax: number): DiskSegment | undefined {
+    try {
+      const segment = DiskSegment.create(this.#params.disk, this.#segmentNo++, extentsMax);
+      this.#segments.push(segment);
+      this.#bytes += segment.used;
+      return segment;
+    } catch (error) {
+      this.#turnOff(error);
+      return undefined;
+    }
+  }
+
+  /** D2: drops the oldest segments until so much fits in `keep`; false if it never will. */
+  #makeRoom(length: number, keep: DiskSegment): boolean {
     const { budgetBytes } = this.#params;
-    while (this.#bytes + length > budgetBytes && this.#segments[0] !== keep) this.#dropOldest();
-    const oldest = this.#segments[0];
-    if (oldest === undefined || oldest === keep || this.#leaving !== undefined) return;
+    const oldest = (): DiskSegment | undefined => this.#segments.find((one) => one !== keep);
+    while (this.#bytes + length > budgetBytes) {
+      const victim = oldest();
+      if (victim === undefined) return false;
+      this.#dropSegment(victim);
+    }
     // Begin early enough to be done when the space is needed.
-    if (this.#bytes + length + 2 * this.#segmentBytes > budgetBytes)
-      this.#leaving = { segment: oldest, saves: this.#savesOf(oldest) };
+    if (
+      this.#leaving === undefined &&
+      this.#bytes + length + 2 * this.#segmentBytes > budgetBytes
+    ) {
+      const next = oldest();
+      // What is saved from it must not go back into it.
+      if (next === this.#current) this.#sealCurrent();
+      if (next !== undefined) this.#leaving = { segment: next, saves: this.#savesOf(next) };
+    }
+    return true;
   }
 
   /** What was used of a segment, as work that saves it, the hottest last. */
@@ -259,13 +309,14 @@ export class DiskCache {
     if (stored !== undefined) this.#put(key, address.index, stored);
   }
 
-  #dropOldest(): void {
-    const oldest = this.#segments.shift()!;
-    if (this.#leaving?.segment === oldest) this.#leaving = undefined;
-    oldest.gone = true;
-    this.#bytes -= oldest.used;
-    for (const extent of oldest.extents) this.#unpublish(extent);
-    oldest.file.drop();
+  #dropSegment(segment: DiskSegment): void {
+    if (segment.gone) return;
+    this.#segments.splice(this.#segments.indexOf(segment), 1);
+    if (this.#leaving?.segment === segment) this.#leaving = undefined;
+    segment.gone = true;
+    this.#bytes -= segment.used;
+    for (const extent of segment.extents) this.#unpublish(extent);
+    segment.file.drop();
   }
 
   #unpublish(extent: DiskExtent): void {
@@ -273,12 +324,15 @@ export class DiskCache {
     if (cached === undefined) return;
     const { blocks, used } = cached;
     if (extent.block === WHOLE_FILE) {
-      if (cached.whole === extent) cached.whole = undefined;
+      if (cached.whole !== extent) return;
+      cached.whole = undefined;
+      extent.segment.live--;
       for (const [block, own] of blocks) if (own === undefined) blocks.delete(block);
       for (const block of used.keys()) if (!blocks.has(block)) used.delete(block);
     } else if (blocks.get(extent.block) === extent) {
       blocks.delete(extent.block);
       used.delete(extent.block);
+      extent.segment.live--;
     }
     if (cached.whole === undefined && blocks.size === 0) this.#files.delete(extent.key);
   }
@@ -297,6 +351,7 @@ export class DiskCache {
       const name = `${file.offset} ${file.length} ${file.object}`;
       key = createHash('sha256').update(name).digest().toString('latin1', 0, 16);
       this.#keys.set(file, key);
+      this.#openings.set(key, (this.#openings.get(key) ?? 0) + 1);
     }
     return key;
   }

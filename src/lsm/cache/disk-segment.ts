@@ -18,8 +18,6 @@ const HEADER_BYTES = 16;
 const ENTRY_BYTES = 32;
 const KEY_BYTES = 16;
 const ENTRIES_PER_WRITE = 64;
-/** Smaller extents than these on average leave some of the segment unused. */
-const BYTES_PER_ENTRY = 4096;
 export const SEGMENT_BYTES_MAX = 0xffff_ffff;
 export const WHOLE_FILE = -1;
 
@@ -59,6 +57,8 @@ export class DiskSegment {
   sealed = false;
   /** Dropped by its owner. */
   gone = false;
+  /** Extents that somebody may still ask for. */
+  live = 0;
 
   private constructor(segmentNo: number, file: DiskFile, index: Buffer) {
     this.segmentNo = segmentNo;
@@ -69,8 +69,7 @@ export class DiskSegment {
   }
 
   /** @throws what the file system throws */
-  static create(disk: LocalDisk, segmentNo: number, segmentBytes: number): DiskSegment {
-    const extentsMax = Math.max(16, Math.ceil(segmentBytes / BYTES_PER_ENTRY));
+  static create(disk: LocalDisk, segmentNo: number, extentsMax: number): DiskSegment {
     const index = Buffer.alloc(HEADER_BYTES + extentsMax * ENTRY_BYTES);
     index.writeUInt32LE(MAGIC, 0);
     index.writeUInt32LE(VERSION, 4);
@@ -127,6 +126,11 @@ export class DiskSegment {
     this.extents.push(extent);
   }
 
+  /** Whether nothing that is in it, or will be, is worth its space. */
+  get isGarbage(): boolean {
+    return this.sealed && this.live === 0 && this.extents.length === this.#reserved;
+  }
+
   get hasManyUnwritten(): boolean {
     return this.extents.length - this.#extentsWritten >= ENTRIES_PER_WRITE;
   }
@@ -157,6 +161,7 @@ export class DiskSegment {
       this.used = Math.max(this.used, position + length);
     }
     this.#index = undefined;
+    this.#reserved = this.extents.length;
     this.sealed = true;
   }
 }
