@@ -24,6 +24,10 @@ const BENCHES: Readonly<Record<string, { readonly about: string; load(): Promise
     about: 'Kafka to Kafka exactly-once against the client alone; needs Java and Maven',
     load: () => import('./kafka.ts'),
   },
+  s3: {
+    about: 'CPU and time of a request to S3, against a real server on this machine',
+    load: () => import('./s3.ts'),
+  },
   state: {
     about: 'state on object storage against RocksDB, and as it grows; --help for options',
     load: () => import('./state.ts'),

@@ -1,9 +1,25 @@
-/** Counts requests and bytes of the store it wraps, and what they would cost at list prices. */
+/** Counts requests, bytes and time of the store it wraps, and what they would cost: two additions and two looks at the clock a request. */
+import type { Clock } from '../base/world.ts';
 import type { ByteRange, ConditionalPut, ETag, ObjectMeta, ObjectStore } from './object-store.ts';
 
-/** List prices of the big clouds, per million requests; reading within a region and deleting cost nothing. */
-const DOLLARS_PER_PUT_OR_LIST = 5 / 1e6;
-const DOLLARS_PER_GET = 0.4 / 1e6;
+/** Dollars per million requests of a kind. */
+export interface StorePrices {
+  readonly get: number;
+  readonly head: number;
+  readonly put: number;
+  readonly delete: number;
+  readonly list: number;
+}
+
+/** List prices of Amazon S3 Standard; bytes read within a region cost nothing. */
+const S3_STANDARD: StorePrices = { get: 0.4, head: 0.4, put: 5, delete: 0, list: 5 };
+
+export interface MeteringOptions {
+  readonly clock?: Clock;
+  /** Default: list prices of Amazon S3 Standard. */
+  readonly prices?: StorePrices;
+}
+
 /** A store answers a listing in pages of this many keys, each a request. */
 const KEYS_PER_LIST = 1000;
 
@@ -21,6 +37,8 @@ export interface StoreUsage {
   readonly failures: number;
   readonly bytesRead: number;
   readonly bytesWritten: number;
+  /** Summed over all requests but listings, also those under way at the same time; 0 without a clock. */
+  readonly waitedMs: number;
   readonly dollars: number;
 }
 
@@ -30,23 +48,36 @@ type Kind = keyof StoreUsage['requests'];
 export class MeteringStore implements ObjectStore {
   readonly #inner: ObjectStore;
   readonly #requests: Record<Kind, number> = { get: 0, head: 0, put: 0, delete: 0, list: 0 };
+  readonly #clock: Clock | undefined;
+  readonly #prices: StorePrices;
   #failures = 0;
+  #waitedMs = 0;
   #bytesRead = 0;
   #bytesWritten = 0;
 
-  constructor(inner: ObjectStore) {
+  constructor(inner: ObjectStore, { clock, prices = S3_STANDARD }: MeteringOptions = {}) {
     this.#inner = inner;
+    this.#clock = clock;
+    this.#prices = prices;
   }
 
   /** So far. */
   get usage(): StoreUsage {
-    const { get, head, put, list } = this.#requests;
+    const { get, head, put, delete: deletes, list } = this.#requests;
+    const prices = this.#prices;
+    const microDollars =
+      get * prices.get +
+      head * prices.head +
+      put * prices.put +
+      deletes * prices.delete +
+      list * prices.list;
     return {
       requests: { ...this.#requests },
       failures: this.#failures,
       bytesRead: this.#bytesRead,
       bytesWritten: this.#bytesWritten,
-      dollars: (put + list) * DOLLARS_PER_PUT_OR_LIST + (get + head) * DOLLARS_PER_GET,
+      waitedMs: this.#waitedMs,
+      dollars: microDollars / 1e6,
     };
   }
 
@@ -105,11 +136,14 @@ export class MeteringStore implements ObjectStore {
 
   async #count<T>(kind: Kind, request: Promise<T>): Promise<T> {
     this.#requests[kind]++;
+    const startMs = this.#clock?.monotonicMs() ?? 0;
     try {
       return await request;
     } catch (error) {
       this.#failures++;
       throw error;
+    } finally {
+      this.#waitedMs += (this.#clock?.monotonicMs() ?? 0) - startMs;
     }
   }
 }

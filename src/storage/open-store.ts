@@ -31,7 +31,7 @@ export function openObjectStore(location: string, settings: StoreSettings): Obje
     return new LocalStore(location.replace(/^file:\/\//, ''), world.ids);
   if (scheme === 's3' || scheme === 's3a') {
     const store = new S3Store(s3OptionsOf(location, settings));
-    return new RetryingStore(new MeteringStore(store), world);
+    return new RetryingStore(new MeteringStore(store, world), world);
   }
   throw invalid(
     'BAD_STORE_LOCATION',

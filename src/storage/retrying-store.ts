@@ -8,6 +8,9 @@
  *      it is taken as ours, `stored`; other bytes are a `conflict` - somebody else's object, or one that has replaced ours. Callers
  *      whose bytes could equal somebody else's put an id of theirs into them.
  *
+ *  R2  All requests of a store draw their repetitions on one budget, which successes fill again. While a store is down for long, requests
+ *      fail at their first attempt instead of adding to its load.
+ *
  * Everything but conditional puts is idempotent and simply repeated.
  */
 import { isMillraceError } from '../base/errors.ts';
@@ -23,18 +26,45 @@ export interface RetryOptions {
   readonly delayMaxMs?: number;
   /** Of all waits of one request. Default 20,000. */
   readonly waitBudgetMs?: number;
+  /** Repetitions of all requests together before they need successes: each takes one, a success gives back a fifth. Default 500. */
+  readonly repetitionsMax?: number;
+}
+
+const REPETITIONS_PER_SUCCESS = 0.2;
+
+/** R2 */
+class RepetitionBudget {
+  readonly #max: number;
+  #left: number;
+
+  constructor(max: number) {
+    this.#max = max;
+    this.#left = max;
+  }
+
+  take(): boolean {
+    if (this.#left < 1) return false;
+    this.#left--;
+    return true;
+  }
+
+  succeeded(): void {
+    this.#left = Math.min(this.#max, this.#left + REPETITIONS_PER_SUCCESS);
+  }
 }
 
 /** The waits of one request. */
 class Waits {
   readonly #options: Required<RetryOptions>;
   readonly #world: RetryWorld;
+  readonly #budget: RepetitionBudget;
   #attempts = 0;
   #waitedMs = 0;
 
-  constructor(options: Required<RetryOptions>, world: RetryWorld) {
+  constructor(options: Required<RetryOptions>, world: RetryWorld, budget: RepetitionBudget) {
     this.#options = options;
     this.#world = world;
+    this.#budget = budget;
   }
 
   /** Waits before the next attempt. @throws the failure if there is to be none, or the signal's reason */
@@ -45,6 +75,7 @@ class Waits {
     // What the store asks for comes on top: everybody was told the same.
     const wait = retryAfterMs(failure.details) + this.#world.random.next() * ceiling;
     if (++this.#attempts >= attemptsMax || this.#waitedMs + wait > waitBudgetMs) throw failure;
+    if (!this.#budget.take()) throw failure;
     this.#waitedMs += wait;
     await sleep(this.#world.timers, wait, signal);
   }
@@ -60,6 +91,7 @@ export class RetryingStore implements ObjectStore {
   readonly #inner: ObjectStore;
   readonly #world: RetryWorld;
   readonly #options: Required<RetryOptions>;
+  readonly #budget: RepetitionBudget;
 
   constructor(inner: ObjectStore, world: RetryWorld, options: RetryOptions = {}) {
     this.#inner = inner;
@@ -69,8 +101,10 @@ export class RetryingStore implements ObjectStore {
       delayMs: 50,
       delayMaxMs: 5000,
       waitBudgetMs: 20_000,
+      repetitionsMax: 500,
       ...options,
     };
+    this.#budget = new RepetitionBudget(this.#options.repetitionsMax);
   }
 
   get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
@@ -106,7 +140,7 @@ export class RetryingStore implements ObjectStore {
 
   /** Begins again after a failure, and passes over what it has given already. */
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<ObjectMeta> {
-    const waits = new Waits(this.#options, this.#world);
+    const waits = new Waits(this.#options, this.#world, this.#budget);
     let last = '';
     for (;;) {
       try {
@@ -115,6 +149,7 @@ export class RetryingStore implements ObjectStore {
           last = meta.key;
           yield meta;
         }
+        this.#budget.succeeded();
         return;
       } catch (failure) {
         await waits.next(failure, signal);
@@ -127,10 +162,12 @@ export class RetryingStore implements ObjectStore {
   }
 
   async #repeat<T>(signal: AbortSignal | undefined, request: () => Promise<T>): Promise<T> {
-    const waits = new Waits(this.#options, this.#world);
+    const waits = new Waits(this.#options, this.#world, this.#budget);
     for (;;) {
       try {
-        return await request();
+        const answer = await request();
+        this.#budget.succeeded();
+        return answer;
       } catch (failure) {
         await waits.next(failure, signal);
       }

@@ -140,6 +140,34 @@ describe('the retrying store', () => {
     assert.ok(timers.delays.reduce((a, b) => a + b, 0) <= 50);
   });
 
+  test('waits as long as a store that throttles asks for', async () => {
+    const { store, timers } = unreliable({ throttledProbability: 1 }, { attemptsMax: 3 });
+    await assert.rejects(store.get('k'), { code: 'STORE_THROTTLED' });
+    assert.equal(timers.delays.length, 2);
+    assert.ok(timers.delays.every((delay) => delay >= 100));
+  });
+
+  test('requests share a budget of repetitions, which successes fill again', async () => {
+    const { memory, timers } = unreliable({});
+    let down = true;
+    const flaky = new FaultyStore(memory, { timers, random: new SeededRandom(1) });
+    const get = flaky.get.bind(flaky);
+    flaky.get = (key) =>
+      down ? Promise.reject(new MillraceError('unavailable', 'DOWN', 'down')) : get(key);
+    const options = { attemptsMax: 4, repetitionsMax: 4 };
+    const store = new RetryingStore(flaky, { timers, random: new SeededRandom(1) }, options);
+    await memory.put('k', Buffer.from('x'));
+    for (const repetitions of [3, 4, 4]) {
+      await assert.rejects(store.get('k'), { code: 'DOWN' });
+      assert.equal(timers.delays.length, repetitions);
+    }
+    down = false;
+    for (let i = 0; i < 5; i++) await store.get('k');
+    down = true;
+    await assert.rejects(store.get('k'), { code: 'DOWN' });
+    assert.equal(timers.delays.length, 5);
+  });
+
   test('what is no failure of the store is not tried again', async () => {
     const { store, timers } = unreliable({});
     await assert.rejects(store.get('missing'), { code: 'OBJECT_NOT_FOUND' });
@@ -196,6 +224,25 @@ describe('the faulty store', () => {
 });
 
 describe('the metering store', () => {
+  test('sums up the time of requests, and takes other prices', async () => {
+    let nowMs = 0;
+    const clock = { wallMs: () => nowMs, monotonicMs: () => nowMs };
+    const inner = new MemoryStore();
+    const get = inner.get.bind(inner);
+    inner.get = async (key) => {
+      await Promise.resolve();
+      nowMs += 23;
+      return get(key);
+    };
+    const prices = { get: 1e6, head: 0, put: 2e6, delete: 0, list: 0 };
+    const store = new MeteringStore(inner, { clock, prices });
+    await store.put('k', Buffer.from('x'));
+    await store.get('k');
+    await assert.rejects(store.get('none'));
+    assert.equal(store.usage.waitedMs, 46);
+    assert.equal(store.usage.dollars, 4);
+  });
+
   test('counts requests, bytes and what they cost at list prices', async () => {
     const store = new MeteringStore(new MemoryStore());
     const { etag } = (await store.putIfAbsent('a', Buffer.from('123'))) as { etag: string };
