@@ -32,6 +32,10 @@ const BENCHES: Readonly<Record<string, { readonly about: string; load(): Promise
     about: 'state on object storage against RocksDB, and as it grows; --help for options',
     load: () => import('./state.ts'),
   },
+  aec: {
+    about: 'asynchronous state: the cost of the controller, and how much latency it hides',
+    load: () => import('./aec.ts'),
+  },
   nexmark: {
     about: 'the Nexmark queries against hand-written loops and other engines; --help for options',
     load: () => import('./nexmark/bench.ts'),

@@ -132,7 +132,7 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
   },
   'execution.async-state.in-flight-records-limit': {
     type: 'integer',
-    default: 6000,
+    default: 24_000,
     min: 1,
     about: 'Records of one subtask that wait for state at a time; at the limit it takes no input.',
   },
