@@ -21,6 +21,7 @@ import { internal } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { BlockRead, BlockSource } from './block-source.ts';
 import { mayContain } from './bloom-filter.ts';
+import { hotOutputs, hotRanges } from './cache/hot-outputs.ts';
 import { DataBlockView } from './data-block.ts';
 import { type EntryCursor, MemtableCursor, TableCursor } from './entry-cursor.ts';
 import { fingerprint } from './key-fingerprint.ts';
@@ -330,13 +331,15 @@ export class LsmTree {
    */
   adopt(edit: VersionEdit, files: ReadonlyMap<string, Uint8Array> = new Map()): void {
     const version = applyEdit(this.#version, edit);
+    const inputs = [...edit.removed].flatMap((id) => this.#open.get(id) ?? []);
+    const hot = hotRanges(inputs, this.#blocks);
     for (const meta of edit.added) {
       const bytes = files.get(meta.id);
       if (bytes === undefined) continue;
       const table = new OpenTable(meta);
       table.openFrom(bytes);
       this.#open.set(meta.id, table);
-      this.#blocks.admit(table, bytes, []);
+      this.#blocks.admit(table, bytes, hotOutputs(table, hot));
     }
     this.#install(version);
   }

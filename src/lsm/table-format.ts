@@ -63,6 +63,11 @@ export class TableIndex {
     return { index: block, offset: this.offsets[block]!, length: this.lengths[block]! };
   }
 
+  /** A key at or above the block's last and below the next block's first. */
+  separator(block: number): Uint8Array {
+    return this.#keys.subarray(this.#keyStarts[2 * block], this.#keyStarts[2 * block + 1]);
+  }
+
   /** @hot The block that may hold the key; `blocks` if the key is beyond the last. */
   blockOf(key: Uint8Array, start: number, end: number): number {
     const starts = this.#keyStarts;

@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MemoryStore } from '../../storage/memory-store.ts';
+import { runCompaction } from '../compaction/run-compaction.ts';
+import { LsmTree } from '../lsm-tree.ts';
+import { TABLE_DEFAULTS } from '../table-writer.ts';
+import { CachingBlockSource } from './caching-block-source.ts';
+
+test('what was hot in memory before a compaction is in memory after it, and what was not is not', async () => {
+  const store = new MemoryStore();
+  const blocks = new CachingBlockSource({ store, memoryBytes: 1 << 20 });
+  let fileNo = 0;
+  const files = {
+    async write(bytes: Uint8Array) {
+      const id = `file-${fileNo++}`;
+      await store.put(id, bytes);
+      return { id, object: id, offset: 0 };
+    },
+  };
+  const table = { ...TABLE_DEFAULTS, blockBytes: 512 };
+  const yieldToLoop = (): Promise<void> => Promise.resolve();
+  const tree = new LsmTree({ store, blocks, files, yieldToLoop, options: { table } });
+  const keyOf = (i: number): Buffer => Buffer.from(`key-${String(i).padStart(5, '0')}`);
+  for (const half of [0, 1]) {
+    for (let i = half; i < 2000; i += 2) tree.put(keyOf(i), Buffer.alloc(20, i));
+    tree.seal();
+    await tree.flush();
+  }
+  const hot = [3, 700, 1501].map(keyOf);
+  await tree.lookupAll(hot);
+  const inputs = tree.version.runs;
+  const outputs = await runCompaction(
+    { kind: 'merge', reason: 'test', inputs, level: 1, bottom: true },
+    { store, blocks, files, table, fileBytes: 20_000, nowMs: 0, yieldToLoop },
+  );
+  const requests = blocks.metrics.requests;
+  tree.adopt(
+    {
+      removed: new Set(inputs.flatMap(({ tables }) => tables.map(({ id }) => id))),
+      added: outputs.map(({ meta }) => meta),
+      level: 1,
+    },
+    new Map(outputs.map(({ meta, bytes }) => [meta.id, bytes])),
+  );
+  for (const key of hot) assert.notEqual(tree.lookupResident(key), undefined);
+  assert.equal(tree.lookupResident(keyOf(1100)), undefined);
+  assert.equal(blocks.metrics.requests, requests);
+  tree.close();
+  await blocks.close();
+});
