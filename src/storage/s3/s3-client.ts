@@ -1,4 +1,5 @@
 /** One bucket over HTTP: encodes, signs, sends, reads whole answers. Retries nothing. */
+import { getCACertificates } from 'node:tls';
 import { Pool } from 'undici';
 import { MillraceError } from '../../base/errors.ts';
 import { type S3Credentials, SigV4Signer } from './sigv4.ts';
@@ -66,7 +67,11 @@ export class S3Client {
       pipelining: 1,
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
-      connect: { timeout: timeoutMs, ...(options.ca === undefined ? {} : { ca: options.ca }) },
+      connect: {
+        timeout: timeoutMs,
+        // What is given here replaces the usual authorities.
+        ...(options.ca === undefined ? {} : { ca: [...getCACertificates(), options.ca] }),
+      },
     });
   }
 

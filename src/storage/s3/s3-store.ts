@@ -194,7 +194,17 @@ export class S3Store implements ObjectStore {
         etags[part] = etagOf(answer, key);
       }
     };
-    await Promise.all(Array.from({ length: PARTS_AT_ONCE }, work));
+    const stopping = async (): Promise<void> => {
+      try {
+        await work();
+      } catch (error) {
+        next = parts;
+        throw error;
+      }
+    };
+    // A part that arrives after the upload was given up would stay, and be paid for.
+    const ends = await Promise.allSettled(Array.from({ length: PARTS_AT_ONCE }, stopping));
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
     return etags;
   }
 
