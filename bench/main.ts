@@ -36,6 +36,10 @@ const BENCHES: Readonly<Record<string, { readonly about: string; load(): Promise
     about: 'asynchronous state: the cost of the controller, and how much latency it hides',
     load: () => import('./aec.ts'),
   },
+  cache: {
+    about: 'requests, bytes and dollars that the disk cache saves; --help for options',
+    load: () => import('./cache.ts'),
+  },
   nexmark: {
     about: 'the Nexmark queries against hand-written loops and other engines; --help for options',
     load: () => import('./nexmark/bench.ts'),
