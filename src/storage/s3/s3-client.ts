@@ -21,6 +21,8 @@ export interface S3Options {
   readonly connectionsMax?: number;
   /** Until the first byte of an answer, and between bytes. Default 30 s. */
   readonly timeoutMs?: number;
+  /** Keys that a listing asks for at once. Default: what the server gives, 1,000 for S3. */
+  readonly listPageKeysMax?: number;
   /** Wall clock, for signatures. */
   readonly wallMs: () => number;
 }

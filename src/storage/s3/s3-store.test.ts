@@ -140,6 +140,16 @@ if (isMissing(service)) {
       await store.close();
     });
 
+    test('lists page by page, each key once and in order', async () => {
+      const store = new S3Store({ ...(await service.bucket('pages')), listPageKeysMax: 3 });
+      const keys = Array.from({ length: 10 }, (_, i) => `a/${i}`);
+      await Promise.all(keys.map((key) => store.put(key, Buffer.from(key))));
+      const listed: string[] = [];
+      for await (const meta of store.list('a/')) listed.push(meta.key);
+      assert.deepEqual(listed, keys);
+      await store.close();
+    });
+
     test('large objects go in parts and come back whole', async () => {
       const store = await open();
       const bytes = Buffer.alloc(66 * 1024 * 1024);

@@ -27,8 +27,11 @@ const UNDECIDED_MAX = 5;
 
 export class S3Store implements ObjectStore {
   readonly #client: S3Client;
+  readonly #listPage: Readonly<Record<string, string>>;
 
   constructor(options: S3Options) {
+    const { listPageKeysMax } = options;
+    this.#listPage = listPageKeysMax === undefined ? {} : { 'max-keys': String(listPageKeysMax) };
     this.#client = new S3Client(options);
   }
 
@@ -101,6 +104,7 @@ export class S3Store implements ObjectStore {
     let token: string | undefined;
     do {
       const query = {
+        ...this.#listPage,
         'list-type': '2',
         prefix: own + prefix,
         ...(token === undefined ? {} : { 'continuation-token': token }),
