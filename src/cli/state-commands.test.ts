@@ -100,6 +100,7 @@ describe('millrace state', () => {
     assert.deepEqual([sum?.name, sum?.keys, sum?.entries], ['sum', KEYS, KEYS]);
     assert.equal(sum?.largestKeys.length, 3);
     const record = await millrace('state', 'inspect', `${dir}/one/${report.record}`);
+    assert.match(record.out, /exactly-once, .* written for it/);
     assert.match(record.out, /value "sum" of struct\{total: int64\}\n\s+20 entries, 20 keys/);
   });
 

@@ -97,6 +97,8 @@ function* linesOf(key: string, report: CheckpointReport): Iterable<string> {
   const { jobName, jobId, checkpointId, triggeredAtMs, completedAtMs, operators, files } = report;
   yield `checkpoint ${checkpointId} of "${jobName}" (${jobId})`;
   yield `  record ${key}, completed ${timeOf(completedAtMs)}, took ${completedAtMs - triggeredAtMs} ms`;
+  const { mode, sizeBytes } = report;
+  if (sizeBytes !== null) yield `  ${mode ?? ''}, ${sizeOf(sizeBytes)} written for it`;
   for (const operator of operators) yield* operatorLines(operator);
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
   yield `${files.length} objects, ${sizeOf(total)}`;

@@ -61,6 +61,9 @@ export interface CheckpointReport {
   readonly generation: number;
   readonly triggeredAtMs: number;
   readonly completedAtMs: number;
+  /** Null in records that do not say it, as of the next. */
+  readonly mode: string | null;
+  readonly sizeBytes: number | null;
   readonly operators: readonly OperatorReport[];
   readonly files: readonly FileReport[];
 }
@@ -85,8 +88,9 @@ export async function inspectCheckpoint(
       operators.push(await inspectOperator(operator, snapshots, source, options));
     }
   const { jobId, jobName, checkpointId, generation, triggeredAtMs, completedAtMs } = record;
+  const { mode = null, sizeBytes = null } = record;
   const job = { jobId, jobName, checkpointId, generation, triggeredAtMs, completedAtMs };
-  return { ...job, operators, files: filesOf(record) };
+  return { ...job, mode, sizeBytes, operators, files: filesOf(record) };
 }
 
 const sizeOf = (handle: StateHandle | undefined): number => {

@@ -34,6 +34,10 @@ export interface CheckpointRecord {
   readonly triggeredAtMs: number;
   readonly completedAtMs: number;
   readonly fingerprint: string;
+  /** The delivery guarantee that the job's state has. */
+  readonly mode?: 'exactly-once' | 'at-least-once';
+  /** Bytes that were written for it; files that it shares with others are not among them. */
+  readonly sizeBytes?: number;
   /** Of a savepoint: its format. Its keys are relative to its own folder. */
   readonly savepoint?: 'canonical';
   readonly vertices: readonly VertexRecord[];

@@ -24,6 +24,14 @@ export interface FileRef {
   readonly length: number;
 }
 
+/** What a handle holds of one state, as far as its writer knows without looking. */
+export interface StateSummary {
+  readonly name: string;
+  readonly kind: string;
+  readonly entries?: number;
+  readonly bytes?: number;
+}
+
 export interface KeyedStateHandle {
   /** Name of the backend that wrote it. */
   readonly backend: string;
@@ -31,8 +39,7 @@ export interface KeyedStateHandle {
   readonly data: StateHandle;
   /** Files that `data` refers to and that other checkpoints may share. */
   readonly files?: readonly FileRef[];
-  /** How many entries it holds, where the writer counted them. */
-  readonly entries?: number;
+  readonly states?: readonly StateSummary[];
   /** Records that waited for state when the barrier came: input of the operator, to be processed first after a restore. */
   readonly waiting?: StateHandle;
 }

@@ -1,6 +1,7 @@
 /** What a completed checkpoint's record says: a pure function of the acknowledgements. */
 import { assert } from '../../base/errors.ts';
 import type { JsonValue } from '../../base/json.ts';
+import type { CheckpointMode } from '../../runtime/stream-element.ts';
 import type { JobGraph } from '../../graph/job-graph.ts';
 import {
   CHECKPOINT_RECORD_VERSION,
@@ -14,6 +15,7 @@ export interface CheckpointFacts {
   readonly jobId: string;
   readonly generation: number;
   readonly completedAtMs: number;
+  readonly mode: CheckpointMode;
   /** Enumerator states by vertex id. */
   readonly enumerators: ReadonlyMap<string, JsonValue>;
   attemptIdOf(vertexId: string, subtaskIndex: number): string;
@@ -22,7 +24,7 @@ export interface CheckpointFacts {
 export function recordOf(
   { checkpointId, triggeredAtMs, acknowledged }: PendingCheckpoint,
   graph: JobGraph,
-  { jobId, generation, completedAtMs, enumerators, attemptIdOf }: CheckpointFacts,
+  { jobId, generation, completedAtMs, mode, enumerators, attemptIdOf }: CheckpointFacts,
 ): CheckpointRecord {
   const snapshotOf = (vertexId: string, subtaskIndex: number): SubtaskSnapshot => {
     const snapshot = acknowledged.get(attemptIdOf(vertexId, subtaskIndex));
@@ -55,6 +57,10 @@ export function recordOf(
     triggeredAtMs,
     completedAtMs,
     fingerprint: graph.fingerprint,
+    mode,
+    sizeBytes: vertices
+      .flatMap(({ subtasks }) => subtasks)
+      .reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     vertices,
   };
 }

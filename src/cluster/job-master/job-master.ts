@@ -140,6 +140,7 @@ export class JobMaster {
             jobId: params.jobId,
             generation: store.head.generation,
             completedAtMs: world.clock.wallMs(),
+            mode: options.checkpoints.mode,
             enumerators: this.#enumerators,
             attemptIdOf: (vertexId, index) => this.#executions.at(vertexId, index)!.attemptId,
           }),

@@ -37,7 +37,8 @@ export class ForstSnapshot implements PendingSnapshot {
     const manifest = { ...base, data: versionToJson(data), timers: versionToJson(timers) };
     const bytes = encodeManifest(manifest);
     const handle = await writer.write(`${operatorId}.forst`, [bytes]);
-    return { backend: 'forst', keyGroups, data: handle, files: filesOf(manifest) };
+    const states = manifest.states.map(({ name, kind }) => ({ name, kind }));
+    return { backend: 'forst', keyGroups, data: handle, files: filesOf(manifest), states };
   }
 
   /** Closes the epoch for good; whoever comes first. What has not been written to the trees by now is written at once. */

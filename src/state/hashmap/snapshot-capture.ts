@@ -7,7 +7,7 @@
 import { ByteWriter } from '../../base/bytes.ts';
 import type { KeyGroupRange } from '../../types/key-group.ts';
 import type { PendingSnapshot } from '../keyed-state-backend.ts';
-import type { KeyedStateHandle, SnapshotWriter } from '../snapshot.ts';
+import type { KeyedStateHandle, SnapshotWriter, StateSummary } from '../snapshot.ts';
 import { encodeFooter, type SectionHeader, type TableHeader } from './snapshot-format.ts';
 import type { Bucket } from './state-table.ts';
 
@@ -131,7 +131,18 @@ export class SnapshotCapture implements PendingSnapshot {
     const data = await writer.write(`keyed-${this.#checkpointId}`, [this.#writer.view()]);
     // After a failure somebody may still be reading the bytes: that buffer is not used again.
     this.#buffers.release(this.#writer);
-    return { backend: 'hashmap', keyGroups: range, data };
+    return { backend: 'hashmap', keyGroups: range, data, states: this.#summaries() };
+  }
+
+  #summaries(): readonly StateSummary[] {
+    const summaries = this.#tables.map(({ header: { name, kind } }) => {
+      return { name, kind, entries: 0, bytes: 0 };
+    });
+    for (const { table, entries, length } of this.#sections) {
+      summaries[table]!.entries += entries;
+      summaries[table]!.bytes += length;
+    }
+    return summaries;
   }
 
   discard(): void {

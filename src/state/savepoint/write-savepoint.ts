@@ -133,7 +133,9 @@ class SavepointWriter {
       entries,
     );
     const data = await this.#put(name, bytes);
-    return { backend: 'canonical', keyGroups: handle.keyGroups, data, entries: entries.length };
+    const { name: stateName, kind } = state;
+    const summary = { name: stateName, kind, entries: entries.length, bytes: bytes.length };
+    return { backend: 'canonical', keyGroups: handle.keyGroups, data, states: [summary] };
   }
 
   #ordinalOf(operatorId: string, { kind, name }: InspectedState): number {
