@@ -78,6 +78,35 @@ export function checkTask(value: unknown, place: string): CompactionTask {
   );
 }
 
+/**
+ * A result from elsewhere, before it is adopted: its files are the task's own, and its tables are in order.
+ * @throws `data` COMPACTION_RESULT_BROKEN
+ */
+export function checkResult(value: unknown, task: CompactionTask): CompactionResult {
+  const tables = (value as Partial<CompactionResult> | null)?.tables; // looked at below
+  const own = (table: TableMetaJson): boolean =>
+    typeof table.object === 'string' &&
+    table.object.startsWith(task.output) &&
+    typeof table.smallest === 'string' &&
+    typeof table.largest === 'string' &&
+    Number.isSafeInteger(table.length) &&
+    Number.isSafeInteger(table.metaOffset);
+  try {
+    if (Array.isArray(tables) && tables.every(own)) {
+      versionFromJson([{ level: 0, tables }]);
+      return { tables };
+    }
+  } catch {
+    // Tables that overlap: the same verdict.
+  }
+  throw new MillraceError(
+    'data',
+    'COMPACTION_RESULT_BROKEN',
+    `the result of compaction ${task.output} is not what the task asked for; it was not adopted`,
+    { details: { output: task.output } },
+  );
+}
+
 /** Blocks in memory at a time: what read-ahead needs. */
 const CACHE_BYTES = 32 * 1024 * 1024;
 

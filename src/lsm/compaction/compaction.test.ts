@@ -8,7 +8,7 @@ import { CachingBlockSource } from '../cache/caching-block-source.ts';
 import { type TableMeta, tableMetaFromJson } from '../table-meta.ts';
 import { TABLE_DEFAULTS } from '../table-writer.ts';
 import { applyEdit, type TreeVersion } from '../tree-version.ts';
-import { checkTask, type CompactionTask, taskOf } from './compaction-task.ts';
+import { checkResult, checkTask, type CompactionTask, taskOf } from './compaction-task.ts';
 import { type BoardWorld, Compactor, RemoteCompaction } from './job-board.ts';
 import {
   COMPACTION_DEFAULTS,
@@ -252,6 +252,18 @@ describe('remote compaction', () => {
       kind: 'unavailable',
       code: 'COMPACTION_NOT_DONE',
     });
+  });
+
+  test('a result with foreign files or tables out of order is not adopted', async () => {
+    const { task } = await grown(new MemoryStore());
+    const { tables } = task.inputs[0]!;
+    const broken = { code: 'COMPACTION_RESULT_BROKEN', message: /out\/attempt-x0/ };
+    assert.throws(() => checkResult({ tables }, task), broken);
+    assert.throws(() => checkResult({ nothing: true }, task), broken);
+    assert.throws(() => checkResult(null, task), broken);
+    const own = tables.map((table) => ({ ...table, object: `${task.output}-0` }));
+    assert.throws(() => checkResult({ tables: [...own, ...own] }, task), broken);
+    assert.deepEqual(checkResult({ tables: own }, task), { tables: own });
   });
 
   test('a task of another release is refused by name', () => {

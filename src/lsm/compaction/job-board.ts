@@ -17,6 +17,7 @@ import { MillraceError } from '../../base/errors.ts';
 import type { Clock, Timers } from '../../base/world.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import {
+  checkResult,
   checkTask,
   type CompactionExecutor,
   type CompactionResult,
@@ -86,7 +87,7 @@ export class RemoteCompaction implements CompactionExecutor {
       while (!signal.aborted && clock.monotonicMs() - startedMs < this.#timeoutMs) {
         await pause(this.#world, POLL_MS, signal);
         const result = await read(this.#store, `${folder}/result`, signal);
-        if (result !== undefined) return result as CompactionResult; // written by a compactor of this release
+        if (result !== undefined) return checkResult(result, task);
       }
       signal.throwIfAborted();
       throw new MillraceError(
