@@ -15,6 +15,9 @@ import {
   valueState,
   WatermarkStrategy,
 } from '../../src/index.ts';
+import { realWorld } from '../../src/base/real-world.ts';
+import { jobsOf } from '../../src/cli/checkpoint-location.ts';
+import { openObjectStore } from '../../src/storage/open-store.ts';
 
 const folders: string[] = [];
 after(async () => {
@@ -159,12 +162,15 @@ describe('recovery', () => {
     await assert.rejects(
       countJob(dir, { failAt: 390_000, config: { 'restart-strategy.type': 'none' } }),
     );
-    const files = (await readdir(`${dir}/checkpoints`, { recursive: true })).filter((name) =>
-      name.endsWith('_metadata'),
-    );
-    const idOf = (name: string): number => Number(/chk-(\d+)-/.exec(name)![1]);
-    const newest = files.reduce((a, b) => (idOf(a) > idOf(b) ? a : b));
-    const record = `${dir}/checkpoints/${newest}`;
+    // Records that no head names, of a checkpoint that failed, are there too.
+    const store = openObjectStore(`${dir}/checkpoints`, {
+      config: {},
+      environment: {},
+      world: realWorld(),
+    });
+    const [job] = await jobsOf(store);
+    await store.close();
+    const record = `${dir}/checkpoints/${job!.checkpoints.at(-1)!.key}`;
     const before = await readFile(record, 'utf8');
     await writeFile(record, before.replace('counter', 'countes').replace('4', '5'));
     await assert.rejects(countJob(dir), {
