@@ -60,6 +60,8 @@ export class CheckpointStore {
   /** Condemned, and their objects deleted; to be struck off the head when it changes next. */
   #collected = new Set<string>();
   #untilSweep = SWEEP_EVERY;
+  /** The last checkpoint that was to be added, however it ended. */
+  #adding: Promise<void> = Promise.resolve();
   #cleaning: Promise<void> | undefined;
 
   private constructor(
@@ -128,7 +130,13 @@ export class CheckpointStore {
    * Makes the checkpoint exist (C1). Settles when it does; what it makes garbage is deleted afterwards.
    * @throws `fenced` COORDINATOR_FENCED (C2); `unavailable`: it may or may not exist, and `latest` tells
    */
-  async add(record: CheckpointRecord): Promise<void> {
+  add(record: CheckpointRecord): Promise<void> {
+    const adding = this.#add(record);
+    this.#adding = adding.catch(() => {});
+    return adding;
+  }
+
+  async #add(record: CheckpointRecord): Promise<void> {
     const { jobId, checkpointId, generation, completedAtMs } = record;
     const key = `${jobId}/chk-${checkpointId}-g${generation}/_metadata`;
     await this.#store.put(key, encodeRecord(record));
@@ -170,6 +178,8 @@ export class CheckpointStore {
 
   /** Deletes what is left of a job that has finished. Of others nothing any more: it is condemned in the head. */
   async close(): Promise<void> {
+    // After this the job's folder is as it will stay: whoever waited for the job may look at it.
+    await this.#adding;
     if (this.#head.status === 'finished' && this.#head.condemned.length > 0)
       await this.#cleanAtEnd();
     this.#closing.abort();
