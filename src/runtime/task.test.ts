@@ -207,6 +207,12 @@ class Harness {
   }
 }
 
+const keyedHead = (operator: OneInputOperator): NodeCode => ({
+  operator: { kind: 'one-input', create: () => operator },
+  keySchema: t.int32(),
+  keySelectors: [(value) => value],
+});
+
 function show(element: StreamElement): string {
   switch (element.kind) {
     case 'batch':
@@ -410,6 +416,24 @@ describe('a task and its checkpoints', () => {
     assert.deepEqual(harness.drain(), ['end-of-input', '|1|']);
   });
 
+  test('does not spin after its end over keyed timers that are due', async () => {
+    const operator = new Recorder({
+      open: ({ keyed, processingTime }) => {
+        const target = { onEventTime: () => {}, onProcessingTime: () => {} };
+        const timers = keyed!.getTimerService('timers', t.int32(), target);
+        keyed!.setCurrentKey(ownKey);
+        timers.registerProcessingTimeTimer(0, processingTime.now() + 100);
+      },
+    });
+    const harness = await new Harness({ head: keyedHead(operator) }).start();
+    harness.inputs[0]!.send(end);
+    await harness.run();
+    const before = harness.simulation.scheduler.eventsRun;
+    await harness.run(500);
+    const events = harness.simulation.scheduler.eventsRun - before;
+    assert.ok(events < 10, `${events} events`);
+  });
+
   // Of the subtask's key groups.
   const ownKey = Array.from({ length: 100 }, (_, key) => key).find(
     (key) => murmurHash(hashKey(key, t.int32())) % 128 >= 96,
@@ -423,11 +447,7 @@ describe('a task and its checkpoints', () => {
           state.value = 2;
         },
       });
-      const head: NodeCode = {
-        operator: { kind: 'one-input', create: () => operator },
-        keySchema: t.int32(),
-        keySelectors: [(value) => value],
-      };
+      const head = keyedHead(operator);
       const harness = await new Harness({ head, stateOutlivesJob }).start();
       harness.inputs[0]!.send(barrier(1));
       harness.inputs[0]!.send(end);

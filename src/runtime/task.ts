@@ -230,7 +230,7 @@ export class Task implements Steppable {
     if (outputs.backlog > BACKLOG_AIM)
       this.#recordsPerStep = Math.max(1, this.#recordsPerStep >> 2);
     else if (this.#recordsPerStep < BATCH_SIZE_MAX) this.#recordsPerStep *= 2;
-    parts.scheduleTimer();
+    this.#scheduleTimer(parts);
     return worked ? 'more' : 'input';
   }
 
@@ -308,7 +308,7 @@ export class Task implements Steppable {
     parts.flushHead();
     if (progress !== 'done') return progress;
     parts.forwardWatermark(watermark);
-    parts.scheduleTimer();
+    this.#scheduleTimer(parts);
     return 'done';
   }
 
@@ -328,7 +328,7 @@ export class Task implements Steppable {
     const worked = this.#takeAsyncInput(parts, state);
     if (this.#suspended || this.#isOver) return 'phase';
     state.settle(!stepped && !worked);
-    parts.scheduleTimer();
+    this.#scheduleTimer(parts);
     return stepped || worked || controller.runnable ? 'more' : 'input';
   }
 
@@ -375,9 +375,14 @@ export class Task implements Steppable {
     }
     if (progress === 'done') {
       this.#timersDue = false;
-      parts.scheduleTimer();
+      this.#scheduleTimer(parts);
     }
     return 'more';
+  }
+
+  /** Timers that are due and have to wait, for state or for ever, ask for no wake-up of their own: the task would spin. */
+  #scheduleTimer(parts: TaskParts): void {
+    if (!this.#timersDue) parts.scheduleTimer();
   }
 
   #checkpoint(barrier: CheckpointBarrier, alignmentMs: number): void {
