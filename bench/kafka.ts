@@ -14,7 +14,8 @@ import { kafkaSink, kafkaSource } from '../connectors/kafka/index.ts';
 import { findClassPath, startKafka } from '../scripts/services/kafka.ts';
 import { isMissing } from '../scripts/services/service.ts';
 import { jsonMessages } from '../src/index.ts';
-import { discover, readerContext, SinkAttempt, TestCluster } from '../tests/kafka/kafka-fixture.ts';
+import { discover, readerContext, SinkAttempt } from '../tests/connector-fixture.ts';
+import { TestCluster } from '../tests/kafka/kafka-fixture.ts';
 import { EVENT, TOTAL } from './kafka-records.ts';
 
 const RECORDS = 1_000_000;

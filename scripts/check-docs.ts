@@ -47,7 +47,7 @@ export function checkPages(folder: string = PAGES): readonly string[] {
         paths: {
           millrace: [join(ROOT, 'src/index.ts')],
           'millrace/testing': [join(ROOT, 'src/testing/index.ts')],
-          '@millrace/kafka': [join(ROOT, 'connectors/kafka/index.ts')],
+          '@millrace/*': [join(ROOT, 'connectors/*/index.ts')],
         },
         typeRoots: [join(ROOT, 'node_modules/@types')],
       },

@@ -4,6 +4,7 @@
  * Tests start and kill servers of their own; this is for looking at them, and for running jobs by hand.
  */
 import { startKafka } from './kafka.ts';
+import { startPostgres } from './postgres.ts';
 import { startS3 } from './s3.ts';
 import { isMissing, type Missing } from './service.ts';
 
@@ -21,6 +22,16 @@ const STARTS: readonly { readonly name: string; start(): Promise<Started | Missi
       return isMissing(kafka)
         ? kafka
         : { name: 'Kafka', where: kafka.bootstrapServers, stop: kafka.stop };
+    },
+  },
+  {
+    name: 'PostgreSQL',
+    start: async () => {
+      const postgres = await startPostgres();
+      if (isMissing(postgres)) return postgres;
+      const { host, port, database, user } = postgres.options;
+      const where = `${host}:${port}, database ${database}, user ${user}, no password`;
+      return { name: 'PostgreSQL', where, stop: () => postgres.stop() };
     },
   },
   {

@@ -6,7 +6,7 @@
  * of the test run.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -41,12 +41,21 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
+export interface User {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 export interface ServiceCommand {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** Whom the process runs as. Default: whoever starts it. */
+  readonly user?: User;
+  /** Killing and freezing reach its child processes too: for servers that are several. */
+  readonly withChildren?: boolean;
   /** True once the server answers its own protocol. */
   readonly isReady: () => Promise<boolean>;
   readonly readyMsMax: number;
@@ -89,11 +98,12 @@ export class ServiceProcess {
   }
 
   async start(): Promise<void> {
-    const { name, command, args, env, cwd, isReady, readyMsMax } = this.#command;
+    const { name, command, args, env, cwd, user, isReady, readyMsMax } = this.#command;
     const child = spawn(command, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
       ...(cwd === undefined ? {} : { cwd }),
+      ...user,
     });
     this.#child = child;
     const keep = (data: Buffer): void => {
@@ -120,7 +130,7 @@ export class ServiceProcess {
     process.off('exit', this.#onExit);
     const child = this.#child;
     if (child === undefined) return;
-    child.kill('SIGCONT');
+    this.#signal('SIGCONT');
     child.kill('SIGTERM');
     await Promise.race([exited(child), delay(graceMs, undefined, { ref: false })]);
     await this.kill();
@@ -129,9 +139,9 @@ export class ServiceProcess {
   /** SIGKILL. */
   async kill(): Promise<void> {
     const child = this.#child;
-    this.#child = undefined;
     if (child === undefined) return;
-    child.kill('SIGKILL');
+    this.#signal('SIGKILL');
+    this.#child = undefined;
     await exited(child);
   }
 
@@ -143,11 +153,37 @@ export class ServiceProcess {
 
   /** SIGSTOP: connections stay open and nothing answers. */
   pause(): void {
-    this.#child?.kill('SIGSTOP');
+    this.#signal('SIGSTOP');
   }
 
   resume(): void {
-    this.#child?.kill('SIGCONT');
+    this.#signal('SIGCONT');
+  }
+
+  #signal(signal: NodeJS.Signals): void {
+    const pid = this.#child?.pid;
+    if (pid === undefined) return;
+    // Listed before: children of a process that is gone cannot be found.
+    const children = this.#command.withChildren === true ? childrenOf(pid) : [];
+    this.#child?.kill(signal);
+    for (const child of children) signalTo(child, signal);
+  }
+}
+
+function childrenOf(pid: number): readonly number[] {
+  try {
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    return text.split(' ').filter(Boolean).map(Number);
+  } catch {
+    return []; // gone
+  }
+}
+
+function signalTo(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // gone
   }
 }
 

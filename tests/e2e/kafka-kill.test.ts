@@ -17,7 +17,7 @@ else
       async (context) => {
         try {
           const { kills } = await killRun({
-            ...{ broker, seed: 7, messages: 10_000, kills: 6, brokerRestarts: 1, readTwice: false },
+            ...{ broker, seed: 7, messages: 10_000, kills: 6, serverRestarts: 1, readTwice: false },
             log: (line) => context.diagnostic(line),
           });
           assert.equal(Object.values(kills).reduce((sum, count) => sum + count, 0) >= 6, true);

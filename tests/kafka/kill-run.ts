@@ -1,43 +1,37 @@
 /**
- * Kafka to Kafka under kill -9, judged by a reader of committed records that runs all the while.
+ * Kafka to Kafka, or to PostgreSQL, under kill -9, judged by a reader of committed results that runs all the while.
  *
  * A producer feeds keyed amounts; `counting-job.ts` counts and sums them by key, in processes that are killed at random times and at named points
- * between the phases of the commit, or frozen and let go when others have taken over; the broker is frozen, killed and started again. The
+ * between the phases of the commit, or frozen and let go when others have taken over; the servers are frozen, killed and started again. The
  * reader sees each count of each key exactly once and in order, or the run fails at that record.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import { kafkaSource } from '../../connectors/kafka/index.ts';
-import { findClassPath, type KafkaService } from '../../scripts/services/kafka.ts';
-import { jsonMessages } from '../../src/connector/message-format.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
-import { discover, readerContext, readToEnd, SinkAttempt, TestCluster } from './kafka-fixture.ts';
-
-export interface KillRunOptions {
-  readonly broker: KafkaService;
-  readonly seed: number;
-  readonly messages: number;
-  readonly kills: number;
-  readonly brokerRestarts: number;
-  /** At the end the results are also read by Kafka's own consumer. */
-  readonly readTwice: boolean;
-  readonly log: (line: string) => void;
-}
+import { SinkAttempt } from '../connector-fixture.ts';
+import { TableResults } from '../postgres/table-results.ts';
+import { TestCluster } from './kafka-fixture.ts';
+import type { KillRunOptions, Results, Total } from './result-contract.ts';
+import { TopicResults } from './topic-results.ts';
 
 export interface KillRunOutcome {
   readonly kills: Readonly<Record<string, number>>;
-  readonly brokerRestarts: number;
+  /** Of all servers together. */
+  readonly serverRestarts: number;
   readonly seconds: number;
 }
 
-interface Result {
-  readonly key: string;
-  readonly count: number;
-  readonly sum: number;
+/** A server that can be frozen and killed. */
+interface Disturbed {
+  readonly name: string;
+  readonly server: {
+    pause(): void;
+    resume(): void;
+    restart(): Promise<void>;
+  };
 }
 
 const JOB = `${import.meta.dirname}/counting-job.ts`;
@@ -48,90 +42,39 @@ const DEATHS = [
 ] as const;
 const ZOMBIE_LEAST_MS = 500;
 const ZOMBIE_MOST_MS = 4000;
-const BROKER_PAUSE_MS = 2500;
+const SERVER_PAUSE_MS = 2500;
 const FEED_INTERVAL_MS = 20;
 const LIFE_MS = 1500;
 const STARTUP_MS = 800;
-const STALL_MS = 120_000;
 
 export async function killRun(options: KillRunOptions): Promise<KillRunOutcome> {
   const startedMs = performance.now();
-  const kafka = new TestCluster(options.broker.bootstrapServers);
-  const [input, output] = [await kafka.topic(4), await kafka.topic(3)];
-  const dir = await mkdtemp(`${tmpdir()}/millrace-kafka-kill-`);
-  const job = new KilledJob({ ...options, input, output, dir });
+  const { broker, postgres, messages } = options;
+  const kafka = new TestCluster(broker.bootstrapServers);
+  const input = await kafka.topic(4);
+  const dir = await mkdtemp(`${tmpdir()}/millrace-kill-`);
+  const results =
+    postgres === undefined
+      ? new TopicResults(options, kafka, await kafka.topic(3))
+      : await TableResults.create(postgres);
+  const job = new KilledJob({ ...options, input, results, dir });
   const stop = new AbortController();
   try {
-    const expected = new Map<string, { count: number; sum: number }>();
-    const reader = watch(kafka, output, options.messages, stop.signal);
+    const expected = new Map<string, Total>();
+    const reader = results.watch(messages, stop.signal);
     const fed = feed(kafka, { ...options, input, job }, expected, stop.signal);
     const judged = Promise.all([reader, fed]).finally(() => stop.abort());
     await Promise.all([judged, job.run(stop.signal)]);
-    await verify(kafka, output, expected, options.messages);
-    if (options.readTwice) await verifyWithKafkasOwn(options, output);
+    await results.verify(expected, messages);
     return {
       kills: job.kills,
-      brokerRestarts: job.brokerRestarts,
+      serverRestarts: job.serverRestarts,
       seconds: Math.round((performance.now() - startedMs) / 1000),
     };
   } finally {
     stop.abort();
     await rm(dir, { recursive: true, force: true });
   }
-}
-
-/** Everything again, from the beginning. */
-async function verify(
-  kafka: TestCluster,
-  topic: string,
-  expected: ReadonlyMap<string, { count: number; sum: number }>,
-  messages: number,
-): Promise<void> {
-  const { values } = await readToEnd(
-    kafkaSource({
-      cluster: kafka.cluster,
-      topics: [topic],
-      value: jsonMessages<Result>(),
-      until: 'latest',
-    }),
-  );
-  assert.equal(values.length, messages, 'results in the topic');
-  const last = new Map(values.map(({ key, count, sum }) => [key, { count, sum }]));
-  assert.deepEqual(new Map([...last].sort()), new Map([...expected].sort()));
-}
-
-/** The same topic as Kafka's own consumer reads it. */
-async function verifyWithKafkasOwn(
-  { broker, messages, log }: KillRunOptions,
-  topic: string,
-): Promise<void> {
-  const classPath = await findClassPath('kafka-tools');
-  if (typeof classPath !== 'string') {
-    log(`not read with Kafka's own consumer: ${classPath.missing}`);
-    return;
-  }
-  const { stdout } = await promisify(execFile)(
-    'java',
-    [
-      ...['-cp', classPath, 'org.apache.kafka.tools.consumer.ConsoleConsumer'],
-      ...['--bootstrap-server', broker.bootstrapServers, '--topic', topic, '--from-beginning'],
-      ...['--isolation-level', 'read_committed', '--timeout-ms', '8000'],
-    ],
-    { maxBuffer: 1 << 30 },
-  );
-  const last = new Map<string, number>();
-  const lines = stdout.trimEnd().split('\n');
-  for (const line of lines) {
-    const { key, count } = JSON.parse(line) as Result; // written by the job
-    assert.equal(
-      count,
-      (last.get(key) ?? 0) + 1,
-      `the next count of ${key} in Kafka's own consumer`,
-    );
-    last.set(key, count);
-  }
-  assert.equal(lines.length, messages, "results that Kafka's own consumer reads");
-  log(`Kafka's own consumer reads the same ${messages} results`);
 }
 
 async function feed(
@@ -146,7 +89,7 @@ async function feed(
     readonly input: string;
     readonly job: KilledJob;
   },
-  expected: Map<string, { count: number; sum: number }>,
+  expected: Map<string, Total>,
   signal: AbortSignal,
 ): Promise<void> {
   const random = new SeededRandom(seed).fork('feed');
@@ -182,61 +125,9 @@ async function feed(
   }
 }
 
-/** Reads committed results as they come, until all are there. */
-async function watch(
-  kafka: TestCluster,
-  topic: string,
-  messages: number,
-  signal: AbortSignal,
-): Promise<void> {
-  const source = kafkaSource({
-    cluster: kafka.cluster,
-    topics: [topic],
-    value: jsonMessages<Result>(),
-  });
-  const reader = source.createReader(readerContext());
-  const last = new Map<string, number>();
-  let seen = 0;
-  const readSplit = async (state: Parameters<typeof reader.openSplit>[0]): Promise<void> => {
-    const split = await reader.openSplit(state);
-    while (seen < messages && !signal.aborted) {
-      const batch = await Promise.race([split.poll(1000), stalled(() => seen, signal)]);
-      for (const { key, count } of batch?.values ?? []) {
-        assert.equal(
-          count,
-          (last.get(key) ?? 0) + 1,
-          `the next count of ${key} that a reader sees`,
-        );
-        last.set(key, count);
-        seen++;
-      }
-      if (seen >= messages) done.abort();
-    }
-  };
-  const done = new AbortController();
-  signal.addEventListener('abort', () => done.abort(), { once: true });
-  const finished = new Promise<void>((resolve) => {
-    done.signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-  try {
-    const reading = Promise.all((await discover(source)).splits.map(readSplit));
-    await Promise.race([reading, finished]);
-  } finally {
-    await reader.close();
-  }
-}
-
-/** Rejects when nothing new has been seen for long. */
-async function stalled(seen: () => number, signal: AbortSignal): Promise<never> {
-  const before = seen();
-  await delay(STALL_MS, undefined, { ref: false, signal }).catch(() => new Promise(() => {}));
-  if (seen() !== before) return new Promise(() => {});
-  throw new assert.AssertionError({ message: `no result for ${STALL_MS} ms; ${before} were seen` });
-}
-
 interface KilledJobOptions extends KillRunOptions {
   readonly input: string;
-  readonly output: string;
+  readonly results: Results;
   readonly dir: string;
 }
 
@@ -244,8 +135,8 @@ class KilledJob {
   readonly #options: KilledJobOptions;
   readonly #random: SeededRandom;
   readonly kills: Record<string, number> = {};
-  brokerRestarts = 0;
-  /** Every kill and broker restart has happened. */
+  serverRestarts = 0;
+  /** Every kill and restart of a server has happened. */
   allKilled = false;
   readonly #zombies: ChildProcess[] = [];
 
@@ -255,7 +146,12 @@ class KilledJob {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { kills, brokerRestarts, log } = this.#options;
+    const { kills, serverRestarts, log, broker, postgres } = this.#options;
+    const servers: Disturbed[] = [
+      { name: 'broker', server: broker },
+      ...(postgres === undefined ? [] : [{ name: 'PostgreSQL', server: postgres }]),
+    ];
+    const restarts = serverRestarts * servers.length;
     let restarting: Promise<unknown> = Promise.resolve();
     let killed = 0;
     while (!signal.aborted) {
@@ -272,13 +168,14 @@ class KilledJob {
       this.kills[death] = (this.kills[death] ?? 0) + 1;
       log(`kill ${killed}: ${death}`);
       if (
-        killed * (brokerRestarts + 1) >= (this.brokerRestarts + 1) * kills &&
-        this.brokerRestarts < brokerRestarts
+        killed * (restarts + 1) >= (this.serverRestarts + 1) * kills &&
+        this.serverRestarts < restarts
       ) {
         await restarting;
-        this.brokerRestarts++;
-        log(`broker restart ${this.brokerRestarts}`);
-        restarting = this.#disturbBroker();
+        const { name, server } = servers[this.serverRestarts % servers.length]!;
+        this.serverRestarts++;
+        log(`server restart ${this.serverRestarts}: ${name}`);
+        restarting = this.#disturb(server);
         restarting.catch(() => {}); // awaited below and above
       }
     }
@@ -287,16 +184,15 @@ class KilledJob {
   }
 
   /** SIGSTOP for a while, then SIGKILL and a start on the same data. */
-  async #disturbBroker(): Promise<void> {
-    const { broker } = this.#options;
+  async #disturb(server: Disturbed['server']): Promise<void> {
     const firstMs = this.#random.int(LIFE_MS);
     const thenMs = this.#random.int(LIFE_MS);
     await delay(firstMs);
-    broker.pause();
-    await delay(BROKER_PAUSE_MS);
-    broker.resume();
+    server.pause();
+    await delay(SERVER_PAUSE_MS);
+    server.resume();
     await delay(thenMs);
-    await broker.restart();
+    await server.restart();
   }
 
   /** Freezes a process, and lets it go on when others have taken over. */
@@ -310,10 +206,19 @@ class KilledJob {
 
   /** One process, until it dies; null: by a kill. */
   #live(death: string, signal: AbortSignal): Promise<{ code: number | null; output: string }> {
-    const { broker, input, output, dir } = this.#options;
+    const { broker, input, results, dir, plant = '' } = this.#options;
     const args = [
-      ...[JOB, '--brokers', broker.bootstrapServers, '--input', input, '--output', output],
-      ...['--dir', dir, '--die', death, '--die-at', String(1 + this.#random.int(6))],
+      ...[JOB, '--brokers', broker.bootstrapServers, '--input', input, ...results.jobArgs],
+      ...[
+        '--plant',
+        plant,
+        '--dir',
+        dir,
+        '--die',
+        death,
+        '--die-at',
+        String(1 + this.#random.int(6)),
+      ],
       // Each start may rescale the job.
       ...['--parallelism', String(1 + this.#random.int(3))],
     ];

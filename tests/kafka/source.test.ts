@@ -8,15 +8,8 @@ import { isMissing, reportMissing } from '../../scripts/services/service.ts';
 import { jsonMessages } from '../../src/connector/message-format.ts';
 import type { SplitState } from '../../src/connector/source.ts';
 import { t } from '../../src/types/t.ts';
-import {
-  discover,
-  readerContext,
-  readToEnd,
-  SinkAttempt,
-  TestCluster,
-  text,
-  world,
-} from './kafka-fixture.ts';
+import { discover, readerContext, readToEnd, SinkAttempt, world } from '../connector-fixture.ts';
+import { TestCluster, text } from './kafka-fixture.ts';
 
 const SASL = { username: 'reader', password: 'a secret' } as const;
 const broker = await startKafka({ sasl: SASL, tls: true });

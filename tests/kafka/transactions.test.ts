@@ -5,7 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { listTransactionsApi } from '../../connectors/kafka/wire.ts';
 import { startKafka } from '../../scripts/services/kafka.ts';
 import { isMissing, reportMissing } from '../../scripts/services/service.ts';
-import { readToEnd, SinkAttempt, TestCluster } from './kafka-fixture.ts';
+import { readToEnd, SinkAttempt } from '../connector-fixture.ts';
+import { TestCluster } from './kafka-fixture.ts';
 
 const broker = await startKafka();
 if (isMissing(broker)) reportMissing('Kafka (transactions)', broker);
