@@ -32,6 +32,8 @@ export interface CheckpointOptions {
   /** How long objects of dropped checkpoints are left alone. */
   readonly graceMs: number;
   readonly mode: CheckpointMode;
+  /** When barriers begin to overtake. Undefined: never. */
+  readonly overtakesAfterMs: number | undefined;
   readonly inlineBytesMax: number;
   readonly retention:
     | 'retain-on-cancellation'
@@ -83,6 +85,8 @@ function checkpointOptions(settings: Settings): CheckpointOptions {
     retainedMax: Number(of('num-retained')),
     graceMs: Number(of('garbage-grace-period')),
     mode: of('mode') as CheckpointMode, // an enum of these
+    overtakesAfterMs:
+      of('unaligned.enabled') === true ? Number(of('aligned-checkpoint-timeout')) : undefined,
     inlineBytesMax: Number(of('data-inline-threshold')),
     retention: of('externalized-checkpoint-retention') as CheckpointOptions['retention'], // an enum of these
   };

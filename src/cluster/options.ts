@@ -53,6 +53,25 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     values: ['exactly-once', 'at-least-once'],
     about: 'Whether barriers are aligned.',
   },
+  'execution.checkpointing.unaligned.enabled': {
+    type: 'boolean',
+    default: false,
+    about:
+      'Lets barriers overtake records that wait in channels; the records are saved with the checkpoint. Checkpoints then do not wait for backpressure. Needs exactly-once.',
+  },
+  'execution.checkpointing.aligned-checkpoint-timeout': {
+    type: 'duration',
+    default: 0,
+    min: 0,
+    about:
+      'With unaligned checkpoints: how long a barrier waits to be aligned before it overtakes. 0: it does not wait.',
+  },
+  'execution.checkpointing.unaligned.max-subtasks-per-channel-state-file': {
+    type: 'integer',
+    default: 5,
+    min: 1,
+    about: 'Subtasks of one worker whose in-flight data shares an object, at most.',
+  },
   'execution.checkpointing.timeout': {
     type: 'duration',
     default: 600_000,
@@ -372,6 +391,13 @@ function contradictions(settled: Settings): readonly string[] {
   if (typeof dir === 'string' && FOREIGN_SCHEME.test(dir))
     faults.push(
       `execution.checkpointing.dir: nothing can be kept in ${JSON.stringify(dir)}; write a path, file:/// and a path, or s3://bucket/prefix`,
+    );
+  if (
+    settled['execution.checkpointing.unaligned.enabled'] === true &&
+    settled['execution.checkpointing.mode'] === 'at-least-once'
+  )
+    faults.push(
+      'execution.checkpointing.unaligned.enabled: set, but execution.checkpointing.mode is at-least-once, whose barriers never wait; leave one of the two out',
     );
   const backoff = 'restart-strategy.exponential-delay';
   if (number(`${backoff}.initial-backoff`) > number(`${backoff}.max-backoff`))

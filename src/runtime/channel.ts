@@ -7,8 +7,12 @@
  *      `available`, and its task takes no input: backpressure is nothing else. Control elements cost none but keep their place.
  *  X3  At most `CREDITS` data elements, plus what one step of the sender emits (`backlog`), wait in a channel. The task makes its steps
  *      smaller while there is a backlog.
+ *      A barrier may overtake: then what it overtook is saved with its checkpoint, by the receiver or by the sender.
  *  X4  After `close`, by either side, nothing is delivered and sending is without effect.
  */
+import { assert } from '../base/errors.ts';
+import type { ChannelCapture } from './channel-capture.ts';
+import { InputQueue } from './input-queue.ts';
 import type { StreamElement } from './stream-element.ts';
 
 /** Data elements (batches of up to 1,024 records) under way per channel. */
@@ -22,20 +26,25 @@ export interface OutputChannel {
   readonly backlog: number;
   /** Bytes sent to another thread or process so far. */
   readonly bytesOut: number;
+  /** The barrier of that checkpoint waits here, where its receiver cannot see it. */
+  holds(checkpointId: number): boolean;
+  /** Lets that barrier leave at once; what waits in front of it goes into the capture and leaves later. Without effect if it has left. */
+  overtake(checkpointId: number, into: ChannelCapture): void;
   close(): void;
 }
 
 export interface InputChannel {
   poll(): StreamElement | undefined;
   readonly isEmpty: boolean;
+  /** What has arrived. */
+  readonly queue: InputQueue;
   close(): void;
 }
 
-/** Between tasks of one thread: batches go by reference. */
+/** Between tasks of one thread: batches go by reference. Its receiver sees barriers when they are sent and saves what they overtake. */
 export class LocalChannel implements InputChannel, OutputChannel {
   readonly bytesOut = 0;
-  #queue: StreamElement[] = [];
-  #next = 0;
+  readonly queue = new InputQueue();
   #data = 0;
   #closed = false;
   /** Set by the consumer: there is an element. */
@@ -47,7 +56,7 @@ export class LocalChannel implements InputChannel, OutputChannel {
     if (this.#closed) return;
     if (element.kind === 'batch') this.#data++;
     const wasEmpty = this.isEmpty;
-    this.#queue.push(element);
+    this.queue.push(element);
     if (wasEmpty) this.onInput();
   }
 
@@ -60,24 +69,26 @@ export class LocalChannel implements InputChannel, OutputChannel {
   }
 
   get isEmpty(): boolean {
-    return this.#next === this.#queue.length;
+    return this.queue.isEmpty;
   }
 
+  holds(): boolean {
+    return false;
+  }
+
+  overtake(): void {}
+
   poll(): StreamElement | undefined {
-    if (this.isEmpty) return undefined;
-    const element = this.#queue[this.#next++]!;
-    if (this.isEmpty) {
-      this.#queue = [];
-      this.#next = 0;
-    }
+    const element = this.queue.shift();
+    if (element === undefined) return undefined;
+    assert(element.kind !== 'rows', 'batches of one thread are not encoded');
     if (element.kind === 'batch' && this.#data-- === CREDITS) this.onAvailable();
     return element;
   }
 
   close(): void {
     this.#closed = true;
-    this.#queue = [];
-    this.#next = 0;
+    this.queue.clear();
     this.#data = 0;
   }
 }

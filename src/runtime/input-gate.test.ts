@@ -5,7 +5,11 @@ import { CREDITS, LocalChannel } from './channel.ts';
 import { type GateEvent, InputGate } from './input-gate.ts';
 import type { CheckpointMode, StreamElement } from './stream-element.ts';
 
-const clock = { wallMs: () => 0, monotonicMs: () => 0 };
+const WORLD = {
+  clock: { wallMs: () => 0, monotonicMs: () => 0 },
+  timers: { after: () => ({ cancel: () => {} }) },
+};
+const noWake = (): void => {};
 
 const batch = (value: string): StreamElement => ({
   kind: 'batch',
@@ -30,8 +34,9 @@ function show(event: GateEvent): string {
 function gateOf(count: number): { channels: LocalChannel[]; gate: InputGate; drain: () => string } {
   const channels = Array.from({ length: count }, () => new LocalChannel());
   const gate = new InputGate(
-    channels.map((channel) => ({ channel, input: 1 })),
-    clock,
+    channels.map((channel) => ({ channel, input: 1, aligns: false })),
+    WORLD,
+    noWake,
   );
   const drain = (): string => {
     const out: string[] = [];
@@ -116,10 +121,11 @@ describe('the input gate', () => {
     const [a, b] = [new LocalChannel(), new LocalChannel()];
     const gate = new InputGate(
       [
-        { channel: a, input: 1 },
-        { channel: b, input: 2 },
+        { channel: a, input: 1, aligns: false },
+        { channel: b, input: 2, aligns: false },
       ],
-      clock,
+      WORLD,
+    noWake,
     );
     a.send(END);
     assert.equal(show(gate.poll()!), 'end1');

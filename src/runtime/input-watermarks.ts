@@ -54,6 +54,12 @@ export class InputWatermarks {
     time.valve.onStatus(index, idle);
   }
 
+  /** What a channel has told so far. */
+  timeOf(channel: number): { readonly watermark: number; readonly idle: boolean } {
+    const { time, index } = this.#places[channel]!;
+    return time.valve.timeOf(index);
+  }
+
   #createInput(channels: number): InputTime {
     const time: InputTime = {
       valve: new StatusWatermarkValve(channels, {

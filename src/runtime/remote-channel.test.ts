@@ -56,6 +56,7 @@ class Pair {
       channel,
       schema,
       onAvailable: () => this.wakes++,
+      onBarrierLeft: () => {},
       fail: (error) => this.failures.push(error),
     });
   }

@@ -12,13 +12,18 @@ import { assert } from '../base/errors.ts';
 import { type BatchCodec, batchCodec } from '../types/batch-codec.ts';
 import { BATCH_SIZE_MAX, type RecordBatch } from '../types/record-batch.ts';
 import type { Schema } from '../types/schema.ts';
+import type { ChannelCapture } from './channel-capture.ts';
 import { CREDITS, type InputChannel, type OutputChannel } from './channel.ts';
+import { InputQueue } from './input-queue.ts';
 import type { Frame, PeerLink } from './peer-link.ts';
 import type { StreamElement } from './stream-element.ts';
 
 const FRAME_BYTES_TARGET = 256 * 1024;
 /** Rows of the first frame, before their size is known. */
 const FIRST_ROWS_MAX = 256;
+
+const isBarrier = (element: StreamElement, checkpointId: number): boolean =>
+  element.kind === 'barrier' && element.checkpointId === checkpointId;
 
 export interface RemoteChannelParams {
   readonly peer: PeerLink;
@@ -31,6 +36,7 @@ export class RemoteOutputChannel implements OutputChannel {
   readonly #channel: number;
   readonly #codec: BatchCodec<unknown>;
   readonly #onAvailable: () => void;
+  readonly #onBarrierLeft: () => void;
   readonly #fail: (error: unknown) => void;
   readonly #waiting: StreamElement[] = [];
   /** Rows of the first waiting batch that have left already. */
@@ -43,6 +49,8 @@ export class RemoteOutputChannel implements OutputChannel {
   constructor(
     params: RemoteChannelParams & {
       readonly onAvailable: () => void;
+      /** A barrier has left. */
+      readonly onBarrierLeft: () => void;
       /** Records that waited for credit cannot be encoded. */
       readonly fail: (error: unknown) => void;
     },
@@ -51,6 +59,7 @@ export class RemoteOutputChannel implements OutputChannel {
     this.#channel = params.channel;
     this.#codec = batchCodec(params.schema);
     this.#onAvailable = params.onAvailable;
+    this.#onBarrierLeft = params.onBarrierLeft;
     this.#fail = params.fail;
     this.#peer.register(this.#channel, (frame) => this.#onCredits(frame.r ?? 0));
   }
@@ -67,6 +76,19 @@ export class RemoteOutputChannel implements OutputChannel {
 
   get backlog(): number {
     return this.#waiting.length;
+  }
+
+  holds(checkpointId: number): boolean {
+    return this.#waiting.some((element) => isBarrier(element, checkpointId));
+  }
+
+  overtake(checkpointId: number, into: ChannelCapture): void {
+    const index = this.#waiting.findIndex((element) => isBarrier(element, checkpointId));
+    if (index < 0) return;
+    for (let i = 0; i < index; i++) into.add(this.#waiting[i]!, i === 0 ? this.#sent : 0);
+    const [barrier] = this.#waiting.splice(index, 1);
+    this.#peer.post({ c: this.#channel, e: barrier! });
+    this.#onBarrierLeft();
   }
 
   close(): void {
@@ -96,13 +118,16 @@ export class RemoteOutputChannel implements OutputChannel {
   /** Sends what may leave. */
   #drain(): void {
     let done = 0;
+    let barriers = 0;
     for (const element of this.#waiting) {
       if (element.kind === 'batch') {
         if (!this.#sendRows(element.batch)) break;
       } else this.#peer.post({ c: this.#channel, e: element });
+      if (element.kind === 'barrier') barriers++;
       done++;
     }
     this.#waiting.splice(0, done);
+    if (barriers > 0) this.#onBarrierLeft();
   }
 
   /** True when all rows of the batch have left. @hot bench/exchange.ts */
@@ -139,8 +164,7 @@ export class RemoteInputChannel implements InputChannel {
   readonly #channel: number;
   readonly #codec: BatchCodec<unknown>;
   readonly #onInput: () => void;
-  #queue: Frame[] = [];
-  #next = 0;
+  readonly queue = new InputQueue();
   #dataWaiting = 0;
   #owed = 0;
   #closed = false;
@@ -154,44 +178,39 @@ export class RemoteInputChannel implements InputChannel {
   }
 
   get isEmpty(): boolean {
-    return this.#next === this.#queue.length;
+    return this.queue.isEmpty;
   }
 
   poll(): StreamElement | undefined {
-    if (this.isEmpty) return undefined;
-    const frame = this.#queue[this.#next++]!;
-    if (this.isEmpty) {
-      this.#queue = [];
-      this.#next = 0;
-    }
-    if (frame.d === undefined) return frame.e;
+    const element = this.queue.shift();
+    if (element?.kind !== 'rows') return element;
     this.#dataWaiting--;
     // Credits go back two at a time: half as many messages, and the sender never runs dry.
     if (++this.#owed >= CREDITS / 2) {
       this.#peer.post({ c: this.#channel, r: this.#owed });
       this.#owed = 0;
     }
-    return { kind: 'batch', batch: this.#codec.decode(new ByteReader(new Uint8Array(frame.d))) };
+    return { kind: 'batch', batch: this.#codec.decode(new ByteReader(element.bytes)) };
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#queue = [];
-    this.#next = 0;
+    this.queue.clear();
     this.#peer.unregister(this.#channel);
   }
 
   #receive(frame: Frame): void {
-    if (frame.d !== undefined) {
+    const wasEmpty = this.isEmpty;
+    if (frame.d === undefined) this.queue.push(frame.e!); // what is no batch and no credit is an element
+    else {
       this.#dataWaiting++;
       assert(
         this.#dataWaiting <= CREDITS,
         `channel ${this.#channel} got ${this.#dataWaiting} data frames for ${CREDITS} credits`,
       );
+      this.queue.push({ kind: 'rows', bytes: new Uint8Array(frame.d) });
     }
-    const wasEmpty = this.isEmpty;
-    this.#queue.push(frame);
     if (wasEmpty) this.#onInput();
   }
 }

@@ -47,6 +47,12 @@ export class StatusWatermarkValve {
     else this.#onActive(time);
   }
 
+  /** What the channel has told so far. */
+  timeOf(channel: number): { readonly watermark: number; readonly idle: boolean } {
+    const { watermark, active } = this.#channels[channel]!;
+    return { watermark, idle: !active };
+  }
+
   get emitted(): number {
     return this.#emitted;
   }

@@ -12,6 +12,8 @@ export interface CheckpointBarrier {
   readonly triggeredAtMs: number;
   /** Exactly-once aligns (blocks channels after their barrier); at-least-once counts barriers only. */
   readonly mode: CheckpointMode;
+  /** It passes what stands in front of it once it has waited so many milliseconds; what it passes is saved. Absent: it passes nothing. */
+  readonly overtakesAfterMs?: number;
 }
 
 export type StreamElement =

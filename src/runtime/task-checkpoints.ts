@@ -5,16 +5,36 @@
  */
 import { toWireError } from '../base/errors.ts';
 import type {
+  ChannelStateHandle,
   KeyedStateHandle,
   OperatorSnapshot,
   OperatorStateHandle,
   SnapshotWriter,
+  SubtaskSnapshot,
 } from '../state/snapshot.ts';
+import type { InputCapture } from './input-capture.ts';
+import { layOut } from './in-flight-layout.ts';
+import type { OutputCapture } from './output-capture.ts';
 import type { CheckpointBarrier } from './stream-element.ts';
 import type { TaskDescriptor } from './task-descriptor.ts';
 import type { TaskParts } from './task-parts.ts';
 import type { TaskServices } from './task-services.ts';
 import type { WaitingCapture } from './async-state.ts';
+
+/** `overtaking`: what the barrier overtook in the inputs belongs to the snapshot. */
+export type BarrierArrival = 'in-order' | 'overtaking';
+
+export interface TakenBarrier {
+  readonly barrier: CheckpointBarrier;
+  readonly alignmentMs: number;
+  readonly arrival: BarrierArrival;
+}
+
+/** In-flight data, some of which may still be arriving. */
+interface InFlight {
+  readonly inputs: InputCapture | undefined;
+  readonly outputs: OutputCapture | undefined;
+}
 
 interface Capture {
   readonly operatorId: string;
@@ -33,6 +53,7 @@ export class TaskCheckpoints {
   /** Commits run one after another, oldest first. */
   #commits: Promise<void> = Promise.resolve();
   #alignmentMs = 0;
+  #persistedBytes = 0;
 
   constructor(descriptor: TaskDescriptor, services: TaskServices, parts: TaskParts) {
     this.#descriptor = descriptor;
@@ -40,6 +61,7 @@ export class TaskCheckpoints {
     this.#parts = parts;
     // Flink's unit for it is nanoseconds.
     parts.metrics.gauge('checkpointAlignmentTime', () => this.#alignmentMs * 1e6);
+    parts.metrics.gauge('checkpointPersistedData', () => this.#persistedBytes);
   }
 
   /** The task has seen the end of its input. */
@@ -49,7 +71,10 @@ export class TaskCheckpoints {
    * Settles when input may go on; storing continues behind it. `prepared` is called when the barrier is about to leave: from then until the
    * capture nothing may be emitted.
    */
-  async take(barrier: CheckpointBarrier, alignmentMs: number, prepared: () => void): Promise<void> {
+  async take(
+    { barrier, alignmentMs, arrival }: TakenBarrier,
+    prepared: () => void,
+  ): Promise<void> {
     const { checkpointId } = barrier;
     this.#alignmentMs = alignmentMs;
     const startedMs = this.#services.world.clock.monotonicMs();
@@ -57,10 +82,12 @@ export class TaskCheckpoints {
     this.#parts.asyncState?.controller.runUnkeyed();
     for (const { operator } of operators) await operator.prepareSnapshot?.(checkpointId);
     prepared();
-    this.#parts.sendToAll(barrier);
+    const outputs = this.#parts.outputs.sendBarrier(barrier);
     for (const { operator } of operators) await operator.snapshotState?.(checkpointId);
     const captures = this.#capture(checkpointId);
-    const stored = this.#store(checkpointId, captures);
+    const inputs =
+      arrival === 'overtaking' ? this.#parts.inputs!.capture(checkpointId) : undefined;
+    const stored = this.#store(checkpointId, captures, { inputs, outputs });
     stored.then(
       (snapshot) => {
         const durationMs = this.#services.world.clock.monotonicMs() - startedMs;
@@ -126,7 +153,8 @@ export class TaskCheckpoints {
   async #store(
     checkpointId: number,
     captures: readonly Capture[],
-  ): Promise<{ operators: Record<string, OperatorSnapshot>; sizeBytes: number }> {
+    inFlight: InFlight,
+  ): Promise<SubtaskSnapshot> {
     const writer = this.#services.snapshotWriter(checkpointId, this.#descriptor.attemptId);
     const operators: Record<string, OperatorSnapshot> = {};
     for (const { operatorId, keyed, waiting, operator } of captures) {
@@ -146,6 +174,27 @@ export class TaskCheckpoints {
         ...(operatorHandle === undefined ? {} : { operator: operatorHandle }),
       };
     }
-    return { operators, sizeBytes: writer.bytesWritten };
+    const channels = await this.#storeInFlight(checkpointId, inFlight);
+    this.#persistedBytes = channels?.bytes ?? 0;
+    return {
+      operators,
+      ...(channels === undefined ? {} : { channels: channels.handle }),
+      sizeBytes: writer.bytesWritten + this.#persistedBytes,
+    };
+  }
+
+  /** Waits until the barrier has come everywhere, and left. */
+  async #storeInFlight(
+    checkpointId: number,
+    { inputs, outputs }: InFlight,
+  ): Promise<{ readonly handle: ChannelStateHandle; readonly bytes: number } | undefined> {
+    const { attemptId, subtaskIndex } = this.#descriptor;
+    const captured = await inputs?.result();
+    const waiting = (await outputs?.result(subtaskIndex)) ?? [];
+    if (captured === undefined && waiting.length === 0) return undefined;
+    const { channelState, edges } = this.#services;
+    const layout = layOut(captured, waiting, (id) => edges.find((e) => e.id === id)!.partitioning);
+    const data = await channelState.write(checkpointId, attemptId, layout.bytes);
+    return { handle: { data, ...layout.contents }, bytes: layout.bytes.length };
   }
 }

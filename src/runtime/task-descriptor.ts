@@ -2,7 +2,7 @@
  * How to run one attempt of one subtask: plain data, sent from the job master to a task manager. The code comes from
  * the program that the task manager has built itself.
  */
-import type { KeyedStateHandle, OperatorStateHandle } from '../state/snapshot.ts';
+import type { KeyedStateHandle, OperatorStateHandle, StateHandle } from '../state/snapshot.ts';
 
 /** One channel between two subtasks. Numbers are given by the job master and never used again within a job. */
 export interface ChannelDescriptor {
@@ -31,6 +31,25 @@ export interface OperatorRestore {
   readonly operator: readonly OperatorStateHandle[];
 }
 
+/** What of a stage's bytes is this subtask's: all of an edge, what its partitioner sends here, or nothing where the edge is not named. */
+export type OwnedEdges = Readonly<Record<string, 'all' | 'own'>>;
+
+/** Channels of one old subtask, in the format of `state/channel-state.ts`. */
+export interface ChannelRestore {
+  /** The old subtask that received, or was to receive, them. */
+  readonly target: number;
+  readonly bytes: StateHandle;
+  readonly edges: OwnedEdges;
+}
+
+/** In-flight data that the subtask processes before any other input. */
+export interface InFlightRestore {
+  /** One after the other; what of a stage comes from one channel is in order. */
+  readonly stages: readonly (readonly ChannelRestore[])[];
+  /** Event time of the channels holds for all records of this subtask. */
+  readonly timed: boolean;
+}
+
 export interface TaskDescriptor {
   readonly jobId: string;
   readonly vertexId: string;
@@ -46,5 +65,6 @@ export interface TaskDescriptor {
   readonly restore?: {
     readonly checkpointId: number;
     readonly operators: Readonly<Record<string, OperatorRestore>>;
+    readonly inFlight?: InFlightRestore;
   };
 }

@@ -1,10 +1,12 @@
 /** The outgoing edges of a task: a record writer for each, with its channels. */
+import { overtakes } from '../graph/overtaking.ts';
 import type { JobEdge } from '../graph/job-graph.ts';
 import { warnGeneric } from '../types/generic-values.ts';
 import type { OutputChannel } from './channel.ts';
+import { OutputCapture, type OutputPlace } from './output-capture.ts';
 import { RecordWriter } from './record-writer.ts';
 import { RemoteOutputChannel } from './remote-channel.ts';
-import type { StreamElement } from './stream-element.ts';
+import type { CheckpointBarrier, StreamElement } from './stream-element.ts';
 import type { ChannelDescriptor, TaskDescriptor } from './task-descriptor.ts';
 import type { TaskServices } from './task-services.ts';
 
@@ -26,6 +28,9 @@ export class TaskOutputs {
   readonly #services: TaskServices;
   readonly #hooks: OutputHooks;
   readonly #channels: OutputChannel[] = [];
+  /** Those in which a barrier may overtake. */
+  readonly #overtaken: OutputPlace[] = [];
+  #capture: OutputCapture | undefined;
 
   constructor(descriptor: TaskDescriptor, services: TaskServices, hooks: OutputHooks) {
     this.#services = services;
@@ -85,13 +90,33 @@ export class TaskOutputs {
     for (const { writer } of this.writers) writer.sendToAll(element);
   }
 
+  /** Sends a barrier on. What it overtakes on its way out, now or later, is in the capture. */
+  sendBarrier(barrier: CheckpointBarrier): OutputCapture | undefined {
+    this.sendToAll(barrier);
+    this.#capture?.abandon();
+    this.#capture = undefined;
+    if (barrier.overtakesAfterMs === undefined) return undefined;
+    this.#capture = new OutputCapture(this.#overtaken, barrier, this.#services.world.timers);
+    return this.#capture;
+  }
+
+  /** The coordinator gave a checkpoint up. */
+  abort(checkpointId: number): void {
+    if (this.#capture?.checkpointId === checkpointId) this.#capture.abandon();
+  }
+
   close(): void {
+    this.#capture?.abandon();
     for (const channel of this.#channels.splice(0)) channel.close();
   }
 
   #open(edge: JobEdge, descriptor: ChannelDescriptor): OutputChannel {
     const channel = this.#create(edge, descriptor);
     this.#channels.push(channel);
+    if (overtakes(edge.partitioning)) {
+      const { schema } = this.#services.program.edges.get(edge.id)!;
+      this.#overtaken.push({ edgeId: edge.id, target: descriptor.peerSubtask, channel, schema });
+    }
     return channel;
   }
 
@@ -112,6 +137,7 @@ export class TaskOutputs {
       channel,
       schema,
       onAvailable: this.#hooks.wake,
+      onBarrierLeft: () => this.#capture?.settle(),
       fail: this.#hooks.fail,
     });
   }

@@ -114,7 +114,7 @@ export class TaskParts {
     // Tail first: an operator may emit as soon as it is open.
     for (const chained of this.chain.operators.toReversed()) await this.#openOperator(chained);
     if (vertex.operators[0]!.kind === 'source') this.#openSource();
-    else this.#openInputs();
+    else await this.#openInputs();
     this.#refuseUnclaimed();
     this.#registerGauges();
   }
@@ -257,9 +257,11 @@ export class TaskParts {
     await operator.open(context);
   }
 
-  #openInputs(): void {
-    this.inputs = new TaskInputs(this.#descriptor, this.#services, this.#hooks.wake);
-    this.#opened.push(() => this.inputs!.close());
+  async #openInputs(): Promise<void> {
+    const inputs = new TaskInputs(this.#descriptor, this.#services, this.#hooks.wake);
+    this.#opened.push(() => inputs.close());
+    await inputs.restore();
+    this.inputs = inputs;
   }
 
   #openSource(): void {

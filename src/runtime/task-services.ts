@@ -2,6 +2,7 @@
 import type { World } from '../base/world.ts';
 import type { JobEdge, JobVertex } from '../graph/job-graph.ts';
 import type { Program } from '../graph/program.ts';
+import type { ChannelStateFiles } from '../state/channel-state-files.ts';
 import type { StateBackend } from '../state/keyed-state-backend.ts';
 import type { SnapshotReader, SnapshotWriter } from '../state/snapshot.ts';
 import type { LocalChannel } from './channel.ts';
@@ -26,6 +27,8 @@ export interface TaskServices {
     checkpointId: number,
     attemptId: string,
   ): SnapshotWriter & { readonly bytesWritten: number };
+  /** Where in-flight data goes: shared by all tasks, so that few objects are written. */
+  readonly channelState: Pick<ChannelStateFiles, 'write'>;
   /** The channel of that number within this worker; made by whoever asks first. */
   localChannel(channel: number): LocalChannel;
   peer(worker: string): PeerLink;

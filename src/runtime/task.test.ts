@@ -7,6 +7,7 @@ import type { LogicalNode } from '../graph/logical-graph.ts';
 import type { EdgeCode, NodeCode } from '../graph/program.ts';
 import type { OneInputOperator, OperatorContext } from '../operators/contract.ts';
 import { HashMapStateBackend } from '../state/hashmap/hashmap-backend.ts';
+import { ChannelStateFiles } from '../state/channel-state-files.ts';
 import { StoreSnapshotReader, StoreSnapshotWriter } from '../state/checkpoint-storage.ts';
 import { MemoryStore } from '../storage/memory-store.ts';
 import { Simulation } from '../testing/simulation.ts';
@@ -169,6 +170,14 @@ class Harness {
             attemptId,
             inlineThresholdBytes: 0,
           }),
+        channelState: new ChannelStateFiles({
+          store: this.store,
+          timers: world.timers,
+          jobId: 'job',
+          incarnation: 'worker',
+          inlineBytesMax: 0,
+          subtasksPerFileMax: 1,
+        }),
         localChannel: (channel) => channels[channel]!,
         peer: () => assert.fail('there is one worker'),
         report: (message) => this.reports.push(message),

@@ -6,7 +6,7 @@
  * Invariants
  *  A1  User code runs only inside `step`, or in one of the few asynchronous phases (open, checkpoint, finish, close) during
  *      which no input is taken (`#suspended`).
- *  A2  Mails come before input. No input is taken while an operator is blocked or an output has no credit.
+ *  A2  Mails come before input. No input is taken while an operator is blocked or an output has no credit, but for barriers that overtake.
  *  A3  A watermark's timers have all fired before the watermark is forwarded and before further input; firing pauses for
  *      backpressure between slices.
  *  A4  Whatever ends the task, everything it opened is closed once, and exactly one terminal state is reported.
@@ -22,7 +22,7 @@ import { Mailbox } from './mailbox.ts';
 import type { TaskState } from './messages.ts';
 import type { TimerProgress } from '../state/keyed-state-backend.ts';
 import type { CheckpointBarrier } from './stream-element.ts';
-import { TaskCheckpoints } from './task-checkpoints.ts';
+import { type BarrierArrival, TaskCheckpoints } from './task-checkpoints.ts';
 import type { TaskDescriptor } from './task-descriptor.ts';
 import { locateFailure } from './task-failure.ts';
 import type { InputEvent, TaskInputs } from './task-inputs.ts';
@@ -109,6 +109,7 @@ export class Task implements Steppable {
   notifyCheckpointAborted(checkpointId: number): void {
     this.#order(() => {
       this.#parts!.inputs?.abort(checkpointId);
+      this.#parts!.outputs.abort(checkpointId);
       this.#checkpoints!.abort(checkpointId);
     });
   }
@@ -178,6 +179,11 @@ export class Task implements Steppable {
     if (parts === undefined) return 'phase';
     this.#runMails(parts);
     if (this.#isOver || this.#suspended) return 'phase';
+    if (parts.inputs?.overtaking === true) {
+      const { barrier, alignmentMs } = parts.inputs.takeOvertaking();
+      this.#checkpoint(barrier, alignmentMs, 'overtaking');
+      return 'phase';
+    }
     if (this.#mails.size > 0) return 'more';
     if (!parts.available) {
       parts.outputs.flush();
@@ -385,9 +391,13 @@ export class Task implements Steppable {
     if (!this.#timersDue) parts.scheduleTimer();
   }
 
-  #checkpoint(barrier: CheckpointBarrier, alignmentMs: number): void {
+  #checkpoint(
+    barrier: CheckpointBarrier,
+    alignmentMs: number,
+    arrival: BarrierArrival = 'in-order',
+  ): void {
     this.#phase(() =>
-      this.#checkpoints!.take(barrier, alignmentMs, () => {
+      this.#checkpoints!.take({ barrier, alignmentMs, arrival }, () => {
         this.#receiving = false;
       }),
     );

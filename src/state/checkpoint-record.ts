@@ -97,7 +97,8 @@ export function objectsOf(record: CheckpointRecord): ReadonlySet<string> {
 /** Keys of the objects that belong to these snapshots alone; what they refer to, others share. */
 export function exclusiveObjectsOf(subtasks: readonly SubtaskSnapshot[]): ReadonlySet<string> {
   const keys = new Set<string>();
-  for (const { operators } of subtasks) {
+  for (const { operators, channels } of subtasks) {
+    if (channels?.data.kind === 'object') keys.add(channels.data.key);
     for (const { keyed, operator } of Object.values(operators)) {
       for (const { data, waiting } of keyed) {
         if (data.kind === 'object') keys.add(data.key);

@@ -11,6 +11,12 @@ import type { SnapshotReader, SnapshotWriter, StateHandle } from './snapshot.ts'
 /** Flink's execution.checkpointing.data-inline-threshold. */
 export const INLINE_THRESHOLD_BYTES = 20 * 1024;
 
+export const inlineHandle = (bytes: Uint8Array): StateHandle => ({
+  kind: 'inline',
+  base64: Buffer.from(bytes).toString('base64'),
+  crc32: crc32(bytes),
+});
+
 /** Snapshot bytes of one attempt for one checkpoint. */
 export class StoreSnapshotWriter implements SnapshotWriter {
   readonly #store: ObjectStore;
@@ -36,9 +42,7 @@ export class StoreSnapshotWriter implements SnapshotWriter {
   async write(name: string, chunks: readonly Uint8Array[]): Promise<StateHandle> {
     const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
     this.bytesWritten += bytes.length;
-    if (bytes.length <= this.#inlineThreshold) {
-      return { kind: 'inline', base64: Buffer.from(bytes).toString('base64'), crc32: crc32(bytes) };
-    }
+    if (bytes.length <= this.#inlineThreshold) return inlineHandle(bytes);
     const key = `${this.#prefix}-${this.#objects++}-${name}`;
     await this.#store.put(key, bytes);
     return { kind: 'object', key, offset: 0, length: bytes.length, crc32: crc32(bytes) };

@@ -2,6 +2,7 @@
  * What a checkpoint says about one subtask, as plain JSON, and where its bytes are.
  */
 import type { JsonValue } from '../base/json.ts';
+import type { Partitioning } from '../graph/logical-graph.ts';
 import type { KeyGroupRange } from '../types/key-group.ts';
 
 /** Bytes of a snapshot: small ones inline in the checkpoint record, larger ones a range of an object. */
@@ -58,9 +59,33 @@ export interface OperatorSnapshot {
   readonly operator?: OperatorStateHandle;
 }
 
+/** Part of the bytes of a channel state. */
+export interface ChannelRange {
+  readonly offset: number;
+  readonly length: number;
+  readonly crc32: number;
+}
+
+/** What an unaligned barrier overtook at one subtask; the bytes are those of `channel-state.ts`. */
+export interface ChannelStateHandle {
+  readonly data: StateHandle;
+  /**
+   * Of all input channels. The last is what stood in the channels; those before it are what a restore brought and was not processed yet,
+   * to be processed in this order.
+   */
+  readonly inputs: readonly ChannelRange[];
+  /** What had not left for its target yet, by edge and target subtask. */
+  readonly outputs: Readonly<Record<string, Readonly<Record<string, ChannelRange>>>>;
+  /** Partitionings of the edges that have records here. */
+  readonly edges: Readonly<Record<string, Partitioning>>;
+  /** How many stream elements it holds. */
+  readonly elements: number;
+}
+
 /** Everything one subtask acknowledges, by operator id. */
 export interface SubtaskSnapshot {
   readonly operators: Readonly<Record<string, OperatorSnapshot>>;
+  readonly channels?: ChannelStateHandle;
   /** Bytes written for it. */
   readonly sizeBytes: number;
 }

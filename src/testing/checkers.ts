@@ -84,7 +84,7 @@ export interface LedgerSample {
   readonly received: number;
 }
 
-/** C3, for aligned checkpoints: nothing is in flight in them. @public */
+/** C3: what is in flight in an unaligned checkpoint counts as received. @public */
 export function checkConserved(samples: Iterable<LedgerSample>): Violation[] {
   return [...samples]
     .filter(({ sent, received }) => sent !== received)

@@ -4,10 +4,14 @@
  *
  * Looks after each effect on the bucket, synchronously, before anything else runs: what is missing for a moment is seen.
  */
+import { ByteReader } from '../base/bytes.ts';
 import { type CheckpointRecord, decodeRecord, objectsOf } from '../state/checkpoint-record.ts';
+import { decodeChannels, readItem } from '../state/channel-state.ts';
 import { decodeHead, type JobHead } from '../state/job-head.ts';
 import { InMemoryOperatorState } from '../state/operator-state-backend.ts';
 import type { OperatorStateHandle, StateHandle } from '../state/snapshot.ts';
+import { batchCodec } from '../types/batch-codec.ts';
+import type { Schema } from '../types/schema.ts';
 import type { LedgerSample, Violation } from './checkers.ts';
 import { LEDGER_SCHEMA, LEDGER_STATE } from './probes.ts';
 import type { SimBucket, StoreAudit } from './sim-store.ts';
@@ -16,11 +20,18 @@ interface Ledger {
   readonly checkpointId: number;
   readonly sent: readonly Uint8Array[];
   readonly received: readonly Uint8Array[];
+  readonly inFlight: number;
 }
 
 export interface CheckpointAuditOptions {
   /** Uids of the operators that hold ledger probes. */
-  readonly ledger?: { readonly sentUid: string; readonly receivedUid: string };
+  readonly ledger?: {
+    readonly sentUid: string;
+    readonly receivedUid: string;
+    /** Of the records between the two: what is in flight is counted. */
+    readonly schema: Schema<unknown>;
+    amountOf(value: unknown): number;
+  };
 }
 
 const VIOLATIONS_MAX = 20;
@@ -44,8 +55,9 @@ export class CheckpointAudit {
   /** The sums of all checkpoints that ever existed. */
   async ledgers(): Promise<readonly LedgerSample[]> {
     const samples: LedgerSample[] = [];
-    for (const { checkpointId, sent, received } of this.#ledgers) {
-      samples.push({ checkpointId, sent: await sum(sent), received: await sum(received) });
+    for (const { checkpointId, sent, received, inFlight } of this.#ledgers) {
+      const arrived = (await sum(received)) + inFlight;
+      samples.push({ checkpointId, sent: await sum(sent), received: arrived });
     }
     return samples;
   }
@@ -127,7 +139,41 @@ export class CheckpointAudit {
       this.#copies(record, ledger.receivedUid),
     ];
     if (sent !== undefined && received !== undefined)
-      this.#ledgers.push({ checkpointId: record.checkpointId, sent, received });
+      this.#ledgers.push({
+        checkpointId: record.checkpointId,
+        sent,
+        received,
+        inFlight: this.#inFlight(record, ledger),
+      });
+  }
+
+  /** What is saved on its way from the one operator to the other. */
+  #inFlight(
+    record: CheckpointRecord,
+    { receivedUid, schema, amountOf }: NonNullable<CheckpointAuditOptions['ledger']>,
+  ): number {
+    const operators = record.vertices.flatMap((vertex) => vertex.operators);
+    const receiver = operators.find(({ uid }) => uid === receivedUid)!.id;
+    const codec = batchCodec(schema);
+    let total = 0;
+    for (const { channels } of record.vertices.flatMap(({ subtasks }) => subtasks)) {
+      if (channels === undefined) continue;
+      const bytes = this.#bytesOf(channels.data);
+      if (bytes === undefined) continue;
+      const outputs = Object.values(channels.outputs).flatMap((targets) => Object.values(targets));
+      for (const { offset, length } of [...channels.inputs, ...outputs]) {
+        for (const { edgeId, items } of decodeChannels(bytes.subarray(offset, offset + length))) {
+          if (!edgeId.includes(`:${receiver}:`)) continue;
+          const reader = new ByteReader(items);
+          while (reader.remaining > 0) {
+            const item = readItem(reader, codec);
+            if (item.kind !== 'batch') continue;
+            for (const value of item.batch.values) total += amountOf(value);
+          }
+        }
+      }
+    }
+    return total;
   }
 
   /** The operator-state bytes of all subtasks; undefined if some are missing, which C8 reports. */

@@ -80,3 +80,39 @@ export class LedgerProbe implements OneInputOperator {
     this.#state.update([this.#sum]);
   }
 }
+
+/** Takes its time after every batch: what is before it is under backpressure. */
+export class SlowProbe implements OneInputOperator {
+  readonly #delayMs: () => number;
+  #context!: OperatorContext;
+  blocked = false;
+
+  /** @param delayMs asked for each batch; milliseconds, 0 for none. */
+  constructor(delayMs: () => number) {
+    this.#delayMs = delayMs;
+  }
+
+  open(context: OperatorContext): void {
+    this.#context = context;
+  }
+
+  processBatch(batch: RecordBatch<unknown>): void {
+    this.#context.output.emitBatch(batch);
+    const delayMs = this.#delayMs();
+    if (delayMs === 0) return;
+    this.blocked = true;
+    this.#context.timers.after(delayMs, () =>
+      this.#context.mailbox(() => {
+        this.blocked = false;
+      }),
+    );
+  }
+
+  processWatermark(watermark: number): void {
+    this.#context.output.emitWatermark(watermark);
+  }
+
+  processWatermarkStatus(idle: boolean): void {
+    this.#context.output.emitWatermarkStatus(idle);
+  }
+}

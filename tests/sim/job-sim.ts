@@ -24,12 +24,11 @@ import {
   drawInput,
   type Input,
   INPUT,
+  LEDGER,
   type Output,
   OUTPUT,
-  RECEIVED,
   referencePerKey,
   referencePerWindow,
-  SENT,
 } from './keyed-job.ts';
 import { scheduleFaults } from './faults.ts';
 import { type ScriptedRecord, scriptedSource } from './scripted-source.ts';
@@ -91,7 +90,7 @@ export async function simulate({ seed, trace, sabotage }: SimOptions): Promise<S
     settings,
     sim,
     bucket,
-    audit: new CheckpointAudit(bucket, { ledger: { sentUid: SENT, receivedUid: RECEIVED } }),
+    audit: new CheckpointAudit(bucket, { ledger: LEDGER }),
     input: drawInput(settings),
     perKey: new CollectTarget(),
     perWindow: new CollectTarget(),
@@ -169,6 +168,7 @@ function createJob(run: Run, sabotage: Sabotage | undefined): SimJob {
             : scriptedSource({ ...settings, splits: run.input, schema: INPUT, random }),
         perKey: sinkOf(run.perKey, 'per-key', store),
         perWindow: sinkOf(run.perWindow, 'per-window', store),
+        slowness: sim.random('slow operators'),
         violations,
       }),
   });

@@ -14,7 +14,7 @@ import { outputTag } from '../../src/operators/output-tag.ts';
 import { TumblingEventTimeWindows } from '../../src/operators/window/assigner.ts';
 import { mapState, reducingState, valueState } from '../../src/state/descriptor.ts';
 import type { Violation } from '../../src/testing/checkers.ts';
-import { LedgerProbe, WatermarkProbe } from '../../src/testing/probes.ts';
+import { LedgerProbe, SlowProbe, WatermarkProbe } from '../../src/testing/probes.ts';
 import { hashText, SeededRandom } from '../../src/testing/seeded-random.ts';
 import type { Infer } from '../../src/types/schema.ts';
 import { t } from '../../src/types/t.ts';
@@ -41,8 +41,10 @@ export const OUTPUT = t.struct({
 });
 export type Output = Infer<typeof OUTPUT>;
 
-export const SENT = 'ledger-sent';
-export const RECEIVED = 'ledger-received';
+const SENT = 'ledger-sent';
+const RECEIVED = 'ledger-received';
+const amountOf = (value: unknown): number => (value as Input).amount; // of records between the two
+export const LEDGER = { sentUid: SENT, receivedUid: RECEIVED, schema: INPUT, amountOf };
 const TIMER_DELAY_MS = 300;
 const GROUPS = 3;
 
@@ -73,15 +75,18 @@ export interface JobParts {
   readonly perWindow: Sink<Output>;
   /** Where the probes report to. */
   readonly violations: Violation[];
+  readonly slowness: SeededRandom;
 }
 
 export function buildJob(
   env: StreamExecutionEnvironment,
   settings: Settings,
-  { source, perKey, perWindow, violations }: JobParts,
+  { source, perKey, perWindow, violations, slowness }: JobParts,
 ): void {
   const probe = (where: string) => (): OneInputOperator => new WatermarkProbe(where, violations);
-  const ledger = (): OneInputOperator => new LedgerProbe((value) => (value as Input).amount);
+  const ledger = (): OneInputOperator => new LedgerProbe(amountOf);
+  const slow = (): OneInputOperator =>
+    new SlowProbe(() => (slowness.chance(settings.slowShare) ? settings.slowMs : 0));
   const bounded = WatermarkStrategy.forBoundedOutOfOrderness<Input>(settings.disorderMs);
   // Files know no timestamps; the scripted source gives them.
   const strategy =
@@ -97,12 +102,14 @@ export function buildJob(
     )
     .transform('probe', ledger, INPUT)
     .uid(RECEIVED)
-    .transform('probe', probe('behind the first exchange'), INPUT);
+    .transform('probe', probe('behind the first exchange'), INPUT)
+    .transform('slow', slow, INPUT);
   processKeys(received)
     .transform('probe', probe('behind process'), OUTPUT)
+    .transform('slow', slow, OUTPUT)
     .sinkTo(perKey)
     .uid('per-key');
-  foldWindows(received, settings.windowMs).sinkTo(perWindow).uid('per-window');
+  foldWindows(received, settings.windowMs).transform('slow', slow, OUTPUT).sinkTo(perWindow).uid('per-window');
 }
 
 function processKeys(input: DataStream<Input>): DataStream<Output> {

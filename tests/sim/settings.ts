@@ -38,6 +38,9 @@ export interface Settings {
   readonly rateLimit: number;
   readonly sink: 'collect' | 'files';
   readonly delivery: 'exactly-once' | 'at-least-once';
+  /** Operators that wait so long after a batch, and how often they do: 0 is never. */
+  readonly slowMs: number;
+  readonly slowShare: number;
   readonly config: Readonly<Record<string, JsonValue>>;
   /** Undefined: state is where the options say. */
   readonly slowReads: SlowReads | undefined;
@@ -83,9 +86,20 @@ function drawConfig(
     'restart-strategy.exponential-delay.initial-backoff': random.pick([1, 50, 500]),
     'restart-strategy.exponential-delay.max-backoff': 2000,
     'execution.checkpointing.garbage-grace-period': random.fork('grace').pick([0, 0, 20, 500]),
+    ...drawUnaligned(random.fork('unaligned'), delivery),
     ...drawBackend(random.fork('backend'), slowReads),
     // Barriers wait behind records that wait for state: in channels, not in the operator.
     ...(slowReads === undefined ? {} : { 'execution.checkpointing.timeout': 60_000 }),
+  };
+}
+
+/** Two thirds of the jobs let barriers overtake: at once, or when they have waited. */
+function drawUnaligned(random: SeededRandom, delivery: string): Record<string, JsonValue> {
+  if (delivery === 'at-least-once') return {};
+  return {
+    'execution.checkpointing.unaligned.enabled': random.chance(0.66),
+    'execution.checkpointing.aligned-checkpoint-timeout': random.pick([0, 0, 1, 10, 100]),
+    'execution.checkpointing.unaligned.max-subtasks-per-channel-state-file': random.pick([1, 5]),
   };
 }
 
@@ -114,6 +128,12 @@ function drawBackend(random: SeededRandom, slow: SlowReads | undefined): Record<
     'state.backend.forst.pack-below': random.pick([0, 262_144]),
   };
 }
+
+/** Half of the jobs are under backpressure. */
+const drawSlowness = (random: SeededRandom): Pick<Settings, 'slowMs' | 'slowShare'> => ({
+  slowMs: random.pick([1, 10, 60]),
+  slowShare: random.pick([0, 0, 0.1, 0.5, 1]),
+});
 
 function drawStoreFaults(random: SeededRandom): StoreFaults {
   const bad = random.chance(0.4);
@@ -161,6 +181,7 @@ export function drawSettings(seed: number): Settings {
     detached: random.chance(0.3),
     sink: random.pick(['collect', 'files']),
     delivery,
+    ...drawSlowness(random.fork('slowness')),
     config: drawConfig(random, delivery, slowReads),
     slowReads,
     parallelisms: random.chance(0.5)

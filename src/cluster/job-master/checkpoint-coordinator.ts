@@ -142,7 +142,9 @@ export class CheckpointCoordinator {
       this.onEvent({ type: 'timeout', checkpointId }),
     );
     try {
-      hooks.inject({ kind: 'barrier', checkpointId, triggeredAtMs, mode: options.mode });
+      const { mode, overtakesAfterMs } = options;
+      const overtaking = overtakesAfterMs === undefined ? {} : { overtakesAfterMs };
+      hooks.inject({ kind: 'barrier', checkpointId, triggeredAtMs, mode, ...overtaking });
     } catch (reason) {
       this.onEvent({ type: 'decline', checkpointId, reason });
     }

@@ -37,6 +37,7 @@ import { recordOf } from './checkpoint-contents.ts';
 import { CheckpointCoordinator } from './checkpoint-coordinator.ts';
 import { byWorker, type Execution, Executions, isOver, placeOf } from './executions.ts';
 import { decideFailover, failoverRegions, type Region } from './failover.ts';
+import { assignInFlight } from './in-flight-assignment.ts';
 import { JobMetrics } from './job-metrics.ts';
 import { RegionRestarts } from './region-restarts.ts';
 import { NO_RESTARTS, type RestartHistory } from './restart-strategy.ts';
@@ -263,7 +264,9 @@ export class JobMaster {
     const latest = this.#latest;
     if (latest === undefined) return undefined;
     const operators = assignState(latest, vertex, subtaskIndex);
-    return { checkpointId: latest.checkpointId, operators };
+    const inFlight = assignInFlight(latest, this.#params.graph, vertex, subtaskIndex);
+    const { checkpointId } = latest;
+    return { checkpointId, operators, ...(inFlight === undefined ? {} : { inFlight }) };
   }
 
   #openSource({ id, parallelism, operators }: JobVertex): void {

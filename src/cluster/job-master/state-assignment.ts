@@ -5,6 +5,7 @@
 import { MillraceError } from '../../base/errors.ts';
 import type { JobGraph, JobVertex } from '../../graph/job-graph.ts';
 import type { LogicalNode } from '../../graph/logical-graph.ts';
+import { inFlightRefusals } from './in-flight-assignment.ts';
 import type { OperatorRestore } from '../../runtime/task-descriptor.ts';
 import type { CheckpointRecord, OperatorRecord } from '../../state/checkpoint-record.ts';
 import type { OperatorSnapshot } from '../../state/snapshot.ts';
@@ -48,7 +49,7 @@ function refusals(
   graph: JobGraph,
   ignoreUnclaimed: boolean,
 ): readonly string[] {
-  const reasons: string[] = [];
+  const reasons: string[] = [...inFlightRefusals(record, graph)];
   const current = new Map(
     graph.vertices.flatMap((vertex) =>
       vertex.operators.map((operator) => [operator.id, operator] as const),

@@ -16,6 +16,7 @@ import type { TaskServices } from '../../runtime/task-services.ts';
 import { stateBackendOf } from '../../state/backends.ts';
 import type { CompactionExecutor } from '../../lsm/compaction/compaction-task.ts';
 import type { StateBackend } from '../../state/keyed-state-backend.ts';
+import { ChannelStateFiles } from '../../state/channel-state-files.ts';
 import { StoreSnapshotReader, StoreSnapshotWriter } from '../../state/checkpoint-storage.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 
@@ -45,6 +46,7 @@ export class TaskManager {
   readonly #locals = new Map<number, LocalChannel>();
   readonly #peers = new Map<string, PeerLink>();
   #backend: StateBackend | undefined;
+  #channelState: ChannelStateFiles | undefined;
 
   constructor(params: TaskManagerParams) {
     this.#params = params;
@@ -139,6 +141,7 @@ export class TaskManager {
             program.config['execution.checkpointing.data-inline-threshold'],
           ),
         }),
+      channelState: this.#channelStateOf(jobId),
       localChannel: (channel) => this.#localChannel(channel),
       peer: (worker) => this.#peers.get(worker) ?? fail(worker),
       report: (message) => {
@@ -170,6 +173,20 @@ export class TaskManager {
       compactionThread: this.#params.compactionThread,
     });
     return this.#backend;
+  }
+
+  #channelStateOf(jobId: string): ChannelStateFiles {
+    const { program, world, store } = this.#params;
+    const of = (name: string): number => Number(program.config[`execution.checkpointing.${name}`]);
+    this.#channelState ??= new ChannelStateFiles({
+      store,
+      timers: world.timers,
+      jobId,
+      incarnation: world.ids.next(),
+      inlineBytesMax: of('data-inline-threshold'),
+      subtasksPerFileMax: of('unaligned.max-subtasks-per-channel-state-file'),
+    });
+    return this.#channelState;
   }
 
   #localChannel(number: number): LocalChannel {

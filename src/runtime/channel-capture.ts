@@ -1,0 +1,52 @@
+/**
+ * What a checkpoint saves of one channel, encoded as it is taken: whoever processes a record later may change it.
+ *
+ * A record that cannot be encoded fails the capture, not the task: nothing is thrown at the sender in whose step it is found.
+ */
+import { ByteWriter } from '../base/bytes.ts';
+import { asError } from '../base/errors.ts';
+import { writeEncodedBatch, writeItem } from '../state/channel-state.ts';
+import type { BatchCodec } from '../types/batch-codec.ts';
+import type { Queued } from './input-queue.ts';
+
+export class ChannelCapture {
+  readonly #codec: BatchCodec<unknown>;
+  readonly #writer = new ByteWriter(256);
+  readonly #onEnd: () => void;
+  elements = 0;
+  failure: Error | undefined;
+
+  /** @param onEnd called once, when nothing more will be added. */
+  constructor(codec: BatchCodec<unknown>, onEnd: () => void = () => {}) {
+    this.#codec = codec;
+    this.#onEnd = onEnd;
+  }
+
+  /** Barriers, latency markers and ends are not saved: senders repeat what counts of them. `from`: records before it are not meant. */
+  add(element: Queued, from = 0): void {
+    if (this.failure !== undefined) return;
+    switch (element.kind) {
+      case 'batch':
+      case 'watermark':
+      case 'status':
+        try {
+          writeItem(element, this.#codec, this.#writer, from);
+        } catch (error) {
+          this.failure = asError(error);
+        }
+        this.elements++;
+        return;
+      case 'rows':
+        writeEncodedBatch(element.bytes, this.#writer);
+        this.elements++;
+    }
+  }
+
+  end(): void {
+    this.#onEnd();
+  }
+
+  take(): Uint8Array {
+    return this.#writer.take();
+  }
+}
