@@ -7,9 +7,9 @@ import { ByteWriter } from '../base/bytes.ts';
 import { asError } from '../base/errors.ts';
 import { writeEncodedBatch, writeItem } from '../state/channel-state.ts';
 import type { BatchCodec } from '../types/batch-codec.ts';
-import type { Queued } from './input-queue.ts';
+import type { CaptureTarget, Queued } from './input-queue.ts';
 
-export class ChannelCapture {
+export class ChannelCapture implements CaptureTarget {
   readonly #codec: BatchCodec<unknown>;
   readonly #writer = new ByteWriter(256);
   readonly #onEnd: () => void;
@@ -25,21 +25,19 @@ export class ChannelCapture {
   /** Barriers, latency markers and ends are not saved: senders repeat what counts of them. `from`: records before it are not meant. */
   add(element: Queued, from = 0): void {
     if (this.failure !== undefined) return;
-    switch (element.kind) {
-      case 'batch':
-      case 'watermark':
-      case 'status':
-        try {
-          writeItem(element, this.#codec, this.#writer, from);
-        } catch (error) {
-          this.failure = asError(error);
-        }
-        this.elements++;
-        return;
-      case 'rows':
-        writeEncodedBatch(element.bytes, this.#writer);
-        this.elements++;
-    }
+    if (element.kind === 'rows') writeEncodedBatch(element.bytes, this.#writer);
+    else if (
+      element.kind === 'batch' ||
+      element.kind === 'watermark' ||
+      element.kind === 'status'
+    ) {
+      try {
+        writeItem(element, this.#codec, this.#writer, from);
+      } catch (error) {
+        this.failure = asError(error);
+      }
+    } else return;
+    this.elements++;
   }
 
   end(): void {

@@ -25,8 +25,7 @@ export function layOut(
   };
   const stages = (inputs?.stages ?? []).map(append);
   const outputs: Record<string, Record<string, ChannelRange>> = {};
-  for (const { edgeId, target, bytes } of waiting)
-    (outputs[edgeId] ??= {})[target] = append(bytes);
+  for (const { edgeId, target, bytes } of waiting) (outputs[edgeId] ??= {})[target] = append(bytes);
   const edges = new Set([...(inputs?.edges ?? []), ...Object.keys(outputs)]);
   return {
     bytes: Buffer.concat(chunks),

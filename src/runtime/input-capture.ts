@@ -4,11 +4,7 @@
  * Settles when the barrier has arrived in every channel, or when the checkpoint is given up.
  */
 import { MillraceError } from '../base/errors.ts';
-import {
-  type ChannelTime,
-  encodeChannels,
-  type SavedChannel,
-} from '../state/channel-state.ts';
+import { type ChannelTime, encodeChannels, type SavedChannel } from '../state/channel-state.ts';
 import type { BatchCodec } from '../types/batch-codec.ts';
 import { MIN_WATERMARK, type RecordBatch } from '../types/record-batch.ts';
 import { ChannelCapture } from './channel-capture.ts';
@@ -109,17 +105,14 @@ export class InputCapture {
       edges.add(edgeId);
       elements++;
     }
-    if (elements === 0 && this.#restored.length === 0 && !this.#isTimed)
-      return undefined;
-    const channels = this.#places.map(
-      ({ edgeId, source, time }, index): SavedChannel => ({
-        edgeId,
-        source,
-        time,
-        schema: this.#schemaMarkOf(edgeId),
-        items: this.#captures.get(index)?.take() ?? new Uint8Array(),
-      }),
-    );
+    if (elements === 0 && this.#restored.length === 0 && !this.#isTimed) return undefined;
+    const channels = this.#places.map(({ edgeId, source, time }, index): SavedChannel => ({
+      edgeId,
+      source,
+      time,
+      schema: this.#schemaMarkOf(edgeId),
+      items: this.#captures.get(index)?.take() ?? new Uint8Array(),
+    }));
     return { stages: [...this.#restored, channels].map(encodeChannels), edges, elements };
   }
 

@@ -125,7 +125,7 @@ describe('the input gate', () => {
         { channel: b, input: 2, aligns: false },
       ],
       WORLD,
-    noWake,
+      noWake,
     );
     a.send(END);
     assert.equal(show(gate.poll()!), 'end1');

@@ -9,17 +9,23 @@
  *      barrier does; each once.
  *  Q2  Of barriers that may overtake only the newest is kept: an older checkpoint is over. A consumer that is stuck piles up none.
  */
-import type { ChannelCapture } from './channel-capture.ts';
 import type { CheckpointBarrier, StreamElement } from './stream-element.ts';
 
 /** `rows`: a batch as bytes, from another thread. */
 export type Queued = StreamElement | { readonly kind: 'rows'; readonly bytes: Uint8Array };
 
+/** Where a capture goes. */
+export interface CaptureTarget {
+  add(element: Queued): void;
+  /** Nothing more comes. */
+  end(): void;
+}
+
 export class InputQueue {
   #items: Queued[] = [];
   #next = 0;
   #barriers = 0;
-  #capture: { readonly checkpointId: number; readonly into: ChannelCapture } | undefined;
+  #capture: { readonly checkpointId: number; readonly into: CaptureTarget } | undefined;
   /** Told of each barrier when it arrives. */
   onBarrier: (barrier: CheckpointBarrier) => void = () => {};
 
@@ -48,7 +54,7 @@ export class InputQueue {
   }
 
   /** Q1. `into` is ended when it holds all of it, perhaps at once. */
-  capture(checkpointId: number, into: ChannelCapture): void {
+  capture(checkpointId: number, into: CaptureTarget): void {
     for (let i = this.#next; i < this.#items.length; i++) {
       const item = this.#items[i]!;
       if (item.kind === 'barrier' && item.checkpointId >= checkpointId) {

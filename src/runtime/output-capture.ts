@@ -45,8 +45,7 @@ export class OutputCapture {
     this.#places = places;
     this.#done.promise.catch(() => {}); // whoever waits for it sees it too
     if (overtakesAfterMs === 0) this.#overtake();
-    else if (this.#holds)
-      this.#timer = timers.after(overtakesAfterMs!, () => this.#overtake()); // barriers that never overtake have no capture
+    else if (this.#holds) this.#timer = timers.after(overtakesAfterMs!, () => this.#overtake()); // barriers that never overtake have no capture
     this.settle();
   }
 

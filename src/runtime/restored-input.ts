@@ -112,9 +112,7 @@ export class RestoredInput {
   }
 
   /** What is left, stage by stage. `left`: records of a channel of the first that have been taken and not processed. */
-  remaining(
-    left: LeftBatch | undefined,
-  ): readonly (readonly SavedChannel[])[] {
+  remaining(left: LeftBatch | undefined): readonly (readonly SavedChannel[])[] {
     return this.#stages.map((channels, stage) =>
       channels.map(({ saved, edge, items }, index): SavedChannel => {
         const isFirst = stage === 0;

@@ -71,10 +71,7 @@ export class TaskCheckpoints {
    * Settles when input may go on; storing continues behind it. `prepared` is called when the barrier is about to leave: from then until the
    * capture nothing may be emitted.
    */
-  async take(
-    { barrier, alignmentMs, arrival }: TakenBarrier,
-    prepared: () => void,
-  ): Promise<void> {
+  async take({ barrier, alignmentMs, arrival }: TakenBarrier, prepared: () => void): Promise<void> {
     const { checkpointId } = barrier;
     this.#alignmentMs = alignmentMs;
     const startedMs = this.#services.world.clock.monotonicMs();
@@ -85,8 +82,7 @@ export class TaskCheckpoints {
     const outputs = this.#parts.outputs.sendBarrier(barrier);
     for (const { operator } of operators) await operator.snapshotState?.(checkpointId);
     const captures = this.#capture(checkpointId);
-    const inputs =
-      arrival === 'overtaking' ? this.#parts.inputs!.capture(checkpointId) : undefined;
+    const inputs = arrival === 'overtaking' ? this.#parts.inputs!.capture(checkpointId) : undefined;
     const stored = this.#store(checkpointId, captures, { inputs, outputs });
     stored.then(
       (snapshot) => {

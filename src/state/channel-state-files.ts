@@ -53,7 +53,12 @@ export class ChannelStateFiles {
     const { inlineBytesMax, subtasksPerFileMax, timers } = this.#params;
     if (bytes.length <= inlineBytesMax) return Promise.resolve(inlineHandle(bytes));
     const done = Promise.withResolvers<StateHandle>();
-    const file = this.#open.get(checkpointId) ?? { attemptId, parts: [], bytes: 0, timer: undefined };
+    const file = this.#open.get(checkpointId) ?? {
+      attemptId,
+      parts: [],
+      bytes: 0,
+      timer: undefined,
+    };
     this.#open.set(checkpointId, file);
     file.timer?.cancel();
     file.parts.push({ bytes, done });

@@ -2,7 +2,6 @@
  * What a checkpoint says about one subtask, as plain JSON, and where its bytes are.
  */
 import type { JsonValue } from '../base/json.ts';
-import type { Partitioning } from '../graph/logical-graph.ts';
 import type { KeyGroupRange } from '../types/key-group.ts';
 
 /** Bytes of a snapshot: small ones inline in the checkpoint record, larger ones a range of an object. */
@@ -77,7 +76,7 @@ export interface ChannelStateHandle {
   /** What had not left for its target yet, by edge and target subtask. */
   readonly outputs: Readonly<Record<string, Readonly<Record<string, ChannelRange>>>>;
   /** Partitionings of the edges that have records here. */
-  readonly edges: Readonly<Record<string, Partitioning>>;
+  readonly edges: Readonly<Record<string, string>>;
   /** How many stream elements it holds. */
   readonly elements: number;
 }

@@ -45,6 +45,8 @@ export class CheckpointAudit {
   readonly #heads = new Map<string, JobHead>();
   readonly #ledgers: Ledger[] = [];
   completed = 0;
+  /** Stream elements that completed checkpoints held as in-flight data. */
+  inFlightElements = 0;
 
   constructor(bucket: SimBucket, options: CheckpointAuditOptions = {}) {
     this.#bucket = bucket;
@@ -132,6 +134,8 @@ export class CheckpointAudit {
 
   #onCompleted(record: CheckpointRecord): void {
     this.completed++;
+    for (const { channels } of record.vertices.flatMap(({ subtasks }) => subtasks))
+      this.inFlightElements += channels?.elements ?? 0;
     const { ledger } = this.#options;
     if (ledger === undefined) return;
     const [sent, received] = [

@@ -56,6 +56,8 @@ export interface SimReport {
   readonly virtualMs: number;
   readonly events: number;
   readonly checkpoints: number;
+  /** In all checkpoints together. */
+  readonly inFlightElements: number;
   readonly starts: number;
   readonly failures: readonly Error[];
   /** What the job masters logged. */
@@ -116,6 +118,7 @@ export async function simulate({ seed, trace, sabotage }: SimOptions): Promise<S
     virtualMs: sim.nowMs,
     events: sim.scheduler.eventsRun,
     checkpoints: run.audit.completed,
+    inFlightElements: run.audit.inFlightElements,
     starts: job.starts,
     failures: job.failures,
     log: job.processes.flatMap(({ node, logged }) =>

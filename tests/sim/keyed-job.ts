@@ -109,7 +109,10 @@ export function buildJob(
     .transform('slow', slow, OUTPUT)
     .sinkTo(perKey)
     .uid('per-key');
-  foldWindows(received, settings.windowMs).transform('slow', slow, OUTPUT).sinkTo(perWindow).uid('per-window');
+  foldWindows(received, settings.windowMs)
+    .transform('slow', slow, OUTPUT)
+    .sinkTo(perWindow)
+    .uid('per-window');
 }
 
 function processKeys(input: DataStream<Input>): DataStream<Output> {

@@ -24,13 +24,14 @@ process.on('unhandledRejection', (reason) => {
 });
 
 const started = performance.now();
-const totals = { virtualMs: 0, events: 0, checkpoints: 0, starts: 0 };
+const totals = { virtualMs: 0, events: 0, checkpoints: 0, inFlight: 0, starts: 0 };
 const failed: number[] = [];
 for (current = first; current < first + count; current++) {
   const report = await simulate({ seed: current, trace: values.trace });
   totals.virtualMs += report.virtualMs;
   totals.events += report.events;
   totals.checkpoints += report.checkpoints;
+  totals.inFlight += report.inFlightElements;
   totals.starts += report.starts;
   if (values.trace) for (const line of report.trace) console.log(line);
   if (values.seed !== undefined) {
@@ -48,6 +49,6 @@ for (current = first; current < first + count; current++) {
 }
 const seconds = (performance.now() - started) / 1000;
 console.log(
-  `${count - failed.length} of ${count} seeds passed in ${seconds.toFixed(1)} s: ${(totals.virtualMs / 1000).toFixed(0)} virtual s, ${totals.events} events, ${totals.checkpoints} checkpoints, ${totals.starts} starts`,
+  `${count - failed.length} of ${count} seeds passed in ${seconds.toFixed(1)} s: ${(totals.virtualMs / 1000).toFixed(0)} virtual s, ${totals.events} events, ${totals.checkpoints} checkpoints with ${totals.inFlight} elements in flight, ${totals.starts} starts`,
 );
 if (failed.length > 0) process.exitCode = 1;

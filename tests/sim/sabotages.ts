@@ -1,6 +1,8 @@
 /** Faults planted on purpose: a checker that does not find them is not believed. */
 import type { CollectTarget } from '../../src/testing/collect-sink.ts';
 import type { Sink } from '../../src/connector/sink.ts';
+import { decodeRecord, encodeRecord } from '../../src/state/checkpoint-record.ts';
+import type { SubtaskSnapshot } from '../../src/state/snapshot.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import type { SimNode } from '../../src/testing/sim-node.ts';
 import type { Sabotage } from './job-sim.ts';
@@ -67,6 +69,30 @@ function forgetCommits<T>(_target: CollectTarget<T>, sink: Sink<T>): Sink<T> {
   };
 }
 
+/** Checkpoint records on their way to the store, changed. */
+const changingRecords =
+  (change: (snapshot: SubtaskSnapshot) => SubtaskSnapshot) =>
+  (store: ObjectStore): ObjectStore => ({
+    ...delegate(store),
+    put(key, bytes) {
+      if (!key.endsWith('_metadata')) return store.put(key, bytes);
+      const record = decodeRecord(bytes, key);
+      const vertices = record.vertices.map((vertex) => ({
+        ...vertex,
+        subtasks: vertex.subtasks.map(change),
+      }));
+      return store.put(key, encodeRecord({ ...record, vertices }));
+    },
+  });
+
+const withoutReceived = changingRecords(({ channels, ...rest }) =>
+  channels === undefined ? rest : { ...rest, channels: { ...channels, inputs: [] } },
+);
+
+const withoutUnsent = changingRecords(({ channels, ...rest }) =>
+  channels === undefined ? rest : { ...rest, channels: { ...channels, outputs: {} } },
+);
+
 const delegate = (store: ObjectStore): ObjectStore => ({
   get: (key, range, signal) => store.get(key, range, signal),
   head: (key, signal) => store.head(key, signal),
@@ -91,11 +117,17 @@ export const SABOTAGES: readonly Sabotage[] = [
     sinkOf: forgetCommits,
     settingsOf: (settings) => ({ ...settings, sink: 'collect' }),
   },
+  { name: 'barriers overtake and what had arrived is not saved', storeOf: withoutReceived },
+  { name: 'barriers overtake and what had not left is not saved', storeOf: withoutUnsent },
   {
     name: 'barriers are not aligned',
     settingsOf: (settings) => ({
       ...settings,
-      config: { ...settings.config, 'execution.checkpointing.mode': 'at-least-once' },
+      config: {
+        ...settings.config,
+        'execution.checkpointing.mode': 'at-least-once',
+        'execution.checkpointing.unaligned.enabled': false,
+      },
     }),
   },
 ];

@@ -27,9 +27,20 @@ export function inFlightRefusals(record: CheckpointRecord, graph: JobGraph): rea
         if (edge === undefined || target === undefined)
           reasons.add(refusal(name, 'an exchange that is not in the program'));
         else if (edge.partitioning !== partitioning)
-          reasons.add(refusal(name, `an exchange by ${partitioning} that is by ${edge.partitioning} now`));
-        else if (partitioning === 'hash' && vertex.id === target.id && target.maxParallelism !== maxParallelism)
-          reasons.add(refusal(name, `maxParallelism ${maxParallelism}, which is ${target.maxParallelism} now`));
+          reasons.add(
+            refusal(name, `an exchange by ${partitioning} that is by ${edge.partitioning} now`),
+          );
+        else if (
+          partitioning === 'hash' &&
+          vertex.id === target.id &&
+          target.maxParallelism !== maxParallelism
+        )
+          reasons.add(
+            refusal(
+              name,
+              `maxParallelism ${maxParallelism}, which is ${target.maxParallelism} now`,
+            ),
+          );
       }
     }
   }
