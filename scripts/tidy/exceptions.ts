@@ -44,6 +44,11 @@ export const BAN_EXCEPTIONS: readonly BanException[] = [
     reason: 'asks which authorities are trusted, to add one',
   },
   {
+    path: 'connectors/http/push-server.ts',
+    what: ['node:http', 'node:https'],
+    reason: 'the adapter that is the HTTP server; what it takes is decided in push-inbox.ts',
+  },
+  {
     path: 'src/base/errors.ts',
     what: ['instanceof on errors'],
     reason: 'where anything thrown becomes an Error, once',

@@ -46,6 +46,7 @@ export class StreamExecutionEnvironment {
       description: { boundedness: source.boundedness },
       ...(strategy.createGenerator === undefined ? {} : { eventTime: 'assigns' }),
       ...(source.replayable === false ? { delivery: 'at-most-once' } : {}),
+      ...(source.replayable === 'by-sender' ? { delivery: 'at-least-once' } : {}),
     });
     return new SingleOutputStreamOperator<T>(this.#builder, node);
   }

@@ -102,8 +102,11 @@ export interface Source<T> {
   readonly boundedness: Boundedness;
   /** Describes the records, where known: exchange and state use it. */
   readonly schema?: Schema<T>;
-  /** False: a restart cannot read again what was read; at-most-once from here on. Default true. */
-  readonly replayable?: boolean;
+  /**
+   * False: a restart cannot read again what was read; at-most-once from here on. 'by-sender': neither can it, but senders who have had no
+   * acknowledgement send again; at-least-once. Default true.
+   */
+  readonly replayable?: boolean | 'by-sender';
   readonly malformed?: MalformedPolicy;
   createEnumerator(context: EnumeratorContext, restored: JsonValue | undefined): SplitEnumerator;
   createReader(context: SourceReaderContext): SourceReader<T>;

@@ -47,12 +47,18 @@ export function pathDeliveries(
 
 function limitsOf({ kind, name, delivery = 'exactly-once' }: LogicalNode): readonly Limit[] {
   if (delivery === 'exactly-once') return [];
-  const because =
-    kind === 'source'
-      ? `"${name}" cannot read again what was read`
-      : `"${name}" writes without transactions`;
-  return [{ delivery, because }];
+  return [
+    {
+      delivery,
+      because: `"${name}" ${kind === 'source' ? sourceReason(delivery) : 'writes without transactions'}`,
+    },
+  ];
 }
+
+const sourceReason = (delivery: Delivery): string =>
+  delivery === 'at-least-once'
+    ? 'is sent again what it has not acknowledged'
+    : 'cannot read again what was read';
 
 function checkpointLimits(config: Readonly<Record<string, JsonValue>>): readonly Limit[] {
   if ((config['execution.checkpointing.interval'] ?? null) === null)
