@@ -26,6 +26,9 @@ export interface MemtableSizes {
   readonly entries: number;
 }
 
+/** Up to so many entries are sorted as a whole. */
+const ONE_GROUP_MAX = 1024;
+
 const SMALL: MemtableSizes = { arenaBytes: 1 << 12, entries: 64 };
 
 /** Kind of an entry that a prefix delete took away. */
@@ -170,8 +173,9 @@ export class Memtable {
 
   /** All entries in key order. Groups by the first two bytes in one pass, so that sorting is of small groups; see `sortGroup`. */
   groups(): { readonly order: Uint32Array; readonly ends: Uint32Array } {
-    const ends = new Uint32Array(65_536);
     const { arena, keyStarts, keyLengths, kinds, count } = this;
+    if (count <= ONE_GROUP_MAX) return this.#oneGroup();
+    const ends = new Uint32Array(65_536);
     const group = (entry: number): number => {
       const at = keyStarts[entry]!;
       return (
@@ -194,6 +198,14 @@ export class Memtable {
     const order = new Uint32Array(live);
     for (let i = 0; i < count; i++) if (kinds[i] !== GONE) order[ends[group(i)]!++] = i;
     return { order, ends };
+  }
+
+  /** For few entries the pass over all possible groups would cost more than sorting. */
+  #oneGroup(): { readonly order: Uint32Array; readonly ends: Uint32Array } {
+    const order = new Uint32Array(this.count);
+    let live = 0;
+    for (let i = 0; i < this.count; i++) if (this.kinds[i] !== GONE) order[live++] = i;
+    return { order: order.subarray(0, live), ends: Uint32Array.of(live) };
   }
 
   /** @hot Order of two entries' keys. */

@@ -27,6 +27,8 @@ import { clippedRanges } from './clipped-ranges.ts';
 /** Entries between two looks at other work: about 3 ms. */
 const ENTRIES_PER_SLICE = 2048;
 const NO_BYTES = new Uint8Array(0);
+/** Of a buffer for a file, so that a small one has room for its index. */
+const FILE_BYTES_LEAST = 65_536;
 
 export interface CompactionParams {
   readonly store: ObjectStore;
@@ -180,8 +182,7 @@ class Merge {
     }
     if (this.#writer !== undefined && this.#writer.size >= this.#params.fileBytes)
       await this.#finish(copyOf(key, keyStart, keyEnd));
-    const { table, fileBytes } = this.#params;
-    this.#writer ??= new TableWriter(table, fileBytes + (fileBytes >> 3));
+    this.#writer ??= new TableWriter(this.#params.table, this.#bytesExpected());
     const stored = expiryMs === Number.POSITIVE_INFINITY ? kind : kind | ENTRY_EXPIRES;
     this.#writer.add(
       key,
@@ -194,6 +195,13 @@ class Merge {
       valueStart,
       valueEnd,
     );
+  }
+
+  /** Of a file that begins now: no more than there is to merge. */
+  #bytesExpected(): number {
+    const { fileBytes } = this.#params;
+    const all = this.#tables.reduce((sum, { meta }) => sum + meta.length, 0);
+    return Math.min(fileBytes + (fileBytes >> 3), all + (all >> 3) + FILE_BYTES_LEAST);
   }
 
   #hidden(first: number, key: Uint8Array, start: number, end: number): boolean {
