@@ -409,12 +409,14 @@ export class JobMaster {
   }
 
   #onCompleted(checkpointId: number, final: boolean): void {
-    if (final) {
+    // Attempts that took part may have been lost since: their successors begin from it, end again, and have a final one of their own.
+    const isFinal = final && this.#executions.areAll('ended');
+    if (isFinal) {
       const uncommitted = new Set(this.#executions.all.map(({ attemptId }) => attemptId));
       this.#final = { checkpointId, uncommitted };
     }
     this.#broadcast({ type: 'checkpoint-complete', checkpointId });
-    if (!final) this.#onEnded();
+    if (!isFinal) this.#onEnded();
   }
 
   #onAborted(checkpointId: number): void {
