@@ -2,7 +2,7 @@
  * Files of records, exactly once.
  *
  * Records are gathered into a part; at a barrier, or when the part is full, it is staged, invisible to readers of the folder. The
- * committable names the staged object and the final name. Committing copies it to the final name by create-if-absent and removes
+ * committable names the staged object, its checksum and the final name. Committing copies it to the final name by create-if-absent and removes
  * the staged one: done twice it changes nothing.
  *
  *   .staging/<job>-<operator>-<subtask>-<attempt>/<n>        staged
@@ -16,6 +16,7 @@
  *
  * Requests: two puts, a get and a delete for each part; one list for each subtask and start.
  */
+import { crc32 } from 'node:zlib';
 import { invalid, isMillraceError, MillraceError } from '../../src/base/errors.ts';
 import type { LineFormat } from '../../src/connector/format.ts';
 import type {
@@ -28,6 +29,7 @@ import type {
 import { localFolder } from '../../src/storage/local-folder.ts';
 import { checkKey } from '../../src/storage/object-key.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
+import { readVerified } from '../../src/storage/read-verified.ts';
 import type { RecordBatch } from '../../src/types/record-batch.ts';
 
 export interface FileSinkOptions<T> {
@@ -46,6 +48,8 @@ export interface FileSinkOptions<T> {
 interface StagedPart {
   readonly staged: string;
   readonly name: string;
+  /** Of its bytes: what is published is what was written. */
+  readonly crc32: number;
 }
 
 const PART_START_BYTES = 16 * 1024;
@@ -91,6 +95,7 @@ class OpenPart {
 interface ClosedPart {
   readonly staged: string;
   readonly bucket: string;
+  readonly crc32: number;
 }
 
 const PART_BYTES = 64 * 1024 * 1024;
@@ -169,8 +174,9 @@ class FileWriter<T> implements SinkWriter<T> {
     const { extension = '' } = this.#options;
     const staged = this.#staged;
     this.#staged = [];
-    return staged.map(({ staged: key, bucket }, i) => ({
+    return staged.map(({ staged: key, bucket, crc32 }, i) => ({
       staged: key,
+      crc32,
       name: `${bucket === '' ? '' : `${bucket}/`}part-${subtaskIndex}-${checkpointId}-${i}-${attemptId}${extension}`,
     }));
   }
@@ -206,8 +212,9 @@ class FileWriter<T> implements SinkWriter<T> {
     const part = this.#parts.get(bucket)!; // a part is open for each bucket that is named here
     this.#parts.delete(bucket);
     const staged = `${stagingFolder(this.#context)}/${this.#count++}`;
-    await this.#store.put(staged, part.take());
-    this.#staged.push({ staged, bucket });
+    const bytes = part.take();
+    await this.#store.put(staged, bytes);
+    this.#staged.push({ staged, bucket, crc32: crc32(bytes) });
   }
 }
 
@@ -248,8 +255,9 @@ class FileCommitter implements Committer {
 
   async close(): Promise<void> {}
 
-  async #publish({ staged, name }: StagedPart): Promise<void> {
-    const bytes = await this.#read(staged);
+  async #publish(part: StagedPart): Promise<void> {
+    const { staged, name } = part;
+    const bytes = await this.#read(part);
     if (bytes === undefined) {
       // Committed before, and tidied up.
       if ((await this.#store.head(name)) !== undefined) return;
@@ -264,9 +272,20 @@ class FileCommitter implements Committer {
     await this.#store.delete(staged);
   }
 
-  async #read(key: string): Promise<Uint8Array | undefined> {
+  async #read({ staged, crc32: expected }: StagedPart): Promise<Uint8Array | undefined> {
     try {
-      return await this.#store.get(key);
+      return await readVerified(
+        () => this.#store.get(staged),
+        (bytes) => {
+          if (crc32(bytes) === expected) return bytes;
+          throw new MillraceError(
+            'data',
+            'STAGED_PART_CORRUPT',
+            `the staged part ${staged} does not match its checksum. Nothing was published or deleted; bring its bytes back, or start from an older checkpoint`,
+            { details: { staged } },
+          );
+        },
+      );
     } catch (error) {
       if (isMillraceError(error) && error.code === 'OBJECT_NOT_FOUND') return undefined;
       throw error;

@@ -72,6 +72,7 @@ export async function runJob({
     retained: options.checkpoints.retainedMax,
     graceMs: options.checkpoints.graceMs,
     clock: world.clock,
+    ids: world.ids,
     log: (message, error) => world.logger.log('warn', message, { reason: String(error) }),
   });
   if (checkpoints.head.status === 'finished') {

@@ -1,6 +1,7 @@
 /** A table that a tree reads: its place, and its index and filter once they have been fetched. */
 import { MillraceError } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { readVerified } from '../storage/read-verified.ts';
 import type { StoredFile } from './block-source.ts';
 import { openParts, type TableParts } from './table-format.ts';
 import type { TableMeta } from './table-meta.ts';
@@ -54,20 +55,20 @@ export class OpenTable implements StoredFile {
   async #fetch(store: ObjectStore, signal?: AbortSignal): Promise<void> {
     const { object, offset, length, metaOffset } = this.meta;
     const range = { offset: offset + metaOffset, length: length - metaOffset };
-    let bytes: Uint8Array;
-    try {
-      bytes = await store.get(object, range, signal);
-    } catch (cause) {
-      throw missingOr(cause, object);
-    }
-    this.parts = openParts(bytes, { object, offset: range.offset });
+    this.parts = await readVerified(
+      () =>
+        store.get(object, range, signal).catch((cause: unknown) => {
+          throw missingOr(cause, object);
+        }),
+      (bytes) => openParts(bytes, { object, offset: range.offset }),
+    );
   }
 }
 
 /** @throws nothing: maps a missing or shortened object to what it means here */
-export function missingOr(cause: unknown, object: string): unknown {
+export function missingOr(cause: unknown, object: string): Error {
   const code = (cause as { code?: unknown } | undefined)?.code;
-  if (code !== 'OBJECT_NOT_FOUND' && code !== 'BAD_RANGE') return cause;
+  if (code !== 'OBJECT_NOT_FOUND' && code !== 'BAD_RANGE') return cause as Error; // a store rejects with errors
   return new MillraceError(
     'data',
     code === 'OBJECT_NOT_FOUND' ? 'TABLE_MISSING' : 'TABLE_CORRUPT',

@@ -6,6 +6,7 @@
 import { crc32 } from 'node:zlib';
 import { MillraceError } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { readVerified } from '../storage/read-verified.ts';
 import type { SnapshotReader, SnapshotWriter, StateHandle } from './snapshot.ts';
 
 /** Flink's execution.checkpointing.data-inline-threshold. */
@@ -57,27 +58,28 @@ export class StoreSnapshotReader implements SnapshotReader {
   }
 
   async read(handle: StateHandle): Promise<Uint8Array> {
-    const inline = handle.kind === 'inline';
-    const bytes = inline
-      ? Buffer.from(handle.base64, 'base64')
-      : await this.#store
-          .get(handle.key, { offset: handle.offset, length: handle.length })
-          .catch((cause: unknown) => {
-            throw snapshotCorrupt(handle.key, 'cannot be read in full', cause);
-          });
-    if (crc32(bytes) !== handle.crc32)
-      throw snapshotCorrupt(
-        inline ? 'in the checkpoint record' : handle.key,
-        'does not match its checksum',
-      );
-    return bytes;
+    if (handle.kind === 'inline')
+      return verified(Buffer.from(handle.base64, 'base64'), handle, 'in the checkpoint record');
+    const { key, offset, length } = handle;
+    return readVerified(
+      () =>
+        this.#store.get(key, { offset, length }).catch((cause: unknown) => {
+          throw snapshotCorrupt(key, 'cannot be read in full', cause);
+        }),
+      (bytes) => verified(bytes, handle, key),
+    );
   }
 }
 
-function snapshotCorrupt(key: string, what: string, cause?: unknown): unknown {
+function verified(bytes: Uint8Array, handle: StateHandle, place: string): Uint8Array {
+  if (crc32(bytes) === handle.crc32) return bytes;
+  throw snapshotCorrupt(place, 'does not match its checksum');
+}
+
+function snapshotCorrupt(key: string, what: string, cause?: unknown): Error {
   const code = (cause as { code?: unknown } | undefined)?.code;
   const kind = (cause as { kind?: unknown } | undefined)?.kind;
-  if (cause !== undefined && kind !== 'data' && code !== 'BAD_RANGE') return cause;
+  if (cause !== undefined && kind !== 'data' && code !== 'BAD_RANGE') return cause as Error; // a store rejects with errors
   return new MillraceError(
     'data',
     code === 'OBJECT_NOT_FOUND' ? 'SNAPSHOT_MISSING' : 'SNAPSHOT_CORRUPT',

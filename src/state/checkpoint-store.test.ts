@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { MillraceError } from '../base/errors.ts';
 import { MemoryStore } from '../storage/memory-store.ts';
+import type { ConditionalPut, ObjectStore } from '../storage/object-store.ts';
+import { RetryingStore } from '../storage/retrying-store.ts';
 import { CHECKPOINT_RECORD_VERSION, type CheckpointRecord } from './checkpoint-record.ts';
 import { CheckpointStore } from './checkpoint-store.ts';
 import { decodeHead, encodeHead, headKeyOf } from './job-head.ts';
@@ -74,10 +76,22 @@ class UndeletingStore extends MemoryStore {
   }
 }
 
+let coordinators = 0;
+
+const open = (
+  store: ObjectStore,
+  jobId: string,
+  options: Omit<Parameters<typeof CheckpointStore.open>[2], 'ids'>,
+): Promise<CheckpointStore> =>
+  CheckpointStore.open(store, jobId, {
+    ...options,
+    ids: { next: () => `coordinator ${coordinators++}` },
+  });
+
 describe('checkpoint store', () => {
   test('what no retained checkpoint names is deleted, what one still names stays', async () => {
     const store = new MemoryStore();
-    const checkpoints = await CheckpointStore.open(store, JOB, { retained: 1 });
+    const checkpoints = await open(store, JOB, { retained: 1 });
     for (const record of [recordOf(1, [file(1), file(2)]), recordOf(2, [file(2), file(3)])]) {
       await write(store, record);
       await checkpoints.add(record);
@@ -96,7 +110,7 @@ describe('checkpoint store', () => {
     const store = new MemoryStore();
     let nowMs = 0;
     const clock = { monotonicMs: () => nowMs };
-    const checkpoints = await CheckpointStore.open(store, JOB, {
+    const checkpoints = await open(store, JOB, {
       retained: 1,
       graceMs: 100,
       clock,
@@ -124,7 +138,7 @@ describe('checkpoint store', () => {
 
   test('a coordinator that dies after changing the head leaves its garbage to the next', async () => {
     const store = new UndeletingStore();
-    const checkpoints = await CheckpointStore.open(store, JOB, { retained: 1 });
+    const checkpoints = await open(store, JOB, { retained: 1 });
     for (const record of [recordOf(1, [file(1)]), recordOf(2, [file(2)])]) {
       await write(store, record);
       await checkpoints.add(record);
@@ -132,7 +146,7 @@ describe('checkpoint store', () => {
     }
     assert.ok((await keysOf(store)).includes(file(1)));
     store.refuses = false;
-    const next = await CheckpointStore.open(store, JOB, { retained: 1, graceMs: 1e9 });
+    const next = await open(store, JOB, { retained: 1, graceMs: 1e9 });
     next.sweep();
     await settled();
     assert.ok(!(await keysOf(store)).includes(file(1)));
@@ -141,10 +155,10 @@ describe('checkpoint store', () => {
 
   test('a sweep takes what dead attempts left behind, and nothing of living or unknown ones', async () => {
     const store = new MemoryStore();
-    const first = await CheckpointStore.open(store, JOB, { retained: 1 });
+    const first = await open(store, JOB, { retained: 1 });
     await write(store, recordOf(1, [file(1)]));
     await first.add(recordOf(1, [file(1)]));
-    const second = await CheckpointStore.open(store, JOB, { retained: 1 });
+    const second = await open(store, JOB, { retained: 1 });
     const orphans = [
       'job/shared/g1a0-7',
       'job/chk-9/g1a0-0-x',
@@ -176,7 +190,7 @@ describe('checkpoint store', () => {
 
   test('an unreadable record keeps everything', async () => {
     const store = new MemoryStore();
-    const first = await CheckpointStore.open(store, JOB, { retained: 2 });
+    const first = await open(store, JOB, { retained: 2 });
     for (const record of [recordOf(1, [file(1)]), recordOf(2, [file(2)])]) {
       await write(store, record);
       await first.add(record);
@@ -184,7 +198,7 @@ describe('checkpoint store', () => {
     await store.put('job/chk-1-g1/_metadata', Buffer.from('{}'));
     await store.put('job/shared/g1a0-9', Buffer.from('x'));
     const logged: string[] = [];
-    const second = await CheckpointStore.open(store, JOB, {
+    const second = await open(store, JOB, {
       retained: 2,
       log: (message) => logged.push(message),
     });
@@ -196,7 +210,7 @@ describe('checkpoint store', () => {
 
   test('a pinned checkpoint keeps its objects until the pin is released', async () => {
     const store = new MemoryStore();
-    const checkpoints = await CheckpointStore.open(store, JOB, { retained: 1 });
+    const checkpoints = await open(store, JOB, { retained: 1 });
     await write(store, recordOf(1, [file(1)]));
     await checkpoints.add(recordOf(1, [file(1)]));
     const key = 'job/chk-1-g1/_metadata';
@@ -220,7 +234,7 @@ describe('checkpoint store', () => {
 
   test('a fork names what its origin wrote until its own checkpoints name nothing of it', async () => {
     const store = new MemoryStore();
-    const origin = await CheckpointStore.open(store, JOB, { retained: 1 });
+    const origin = await open(store, JOB, { retained: 1 });
     await write(store, recordOf(1, [file(1)]));
     await origin.add(recordOf(1, [file(1)]));
     await forkJob(store, { jobId: JOB, into: 'fork', pinId: 'p' });
@@ -228,7 +242,7 @@ describe('checkpoint store', () => {
       code: 'JOB_EXISTS',
     });
     assert.equal((await readHead(store, JOB)).pins.length, 1);
-    const fork = await CheckpointStore.open(store, 'fork', { retained: 1 });
+    const fork = await open(store, 'fork', { retained: 1 });
     assert.equal((await fork.latest())?.jobId, JOB);
     await write(store, recordOf(2, []));
     await origin.add(recordOf(2, []));
@@ -254,14 +268,14 @@ describe('checkpoint store', () => {
 
   test('a coordinator that was replaced can add nothing', async () => {
     const store = new MemoryStore();
-    const old = await CheckpointStore.open(store, JOB, { retained: 1 });
-    await CheckpointStore.open(store, JOB, { retained: 1 });
+    const old = await open(store, JOB, { retained: 1 });
+    await open(store, JOB, { retained: 1 });
     await assert.rejects(old.add(recordOf(1, [])), { kind: 'fenced', code: 'COORDINATOR_FENCED' });
   });
 
   test('a finished job keeps no garbage', async () => {
     const store = new MemoryStore();
-    const checkpoints = await CheckpointStore.open(store, JOB, { retained: 1, graceMs: 1e9 });
+    const checkpoints = await open(store, JOB, { retained: 1, graceMs: 1e9 });
     for (const record of [recordOf(1, [file(1)]), recordOf(2, [file(2)])]) {
       await write(store, record);
       await checkpoints.add(record);
@@ -273,12 +287,48 @@ describe('checkpoint store', () => {
   });
 });
 
+/** Meets the first conditional put with a failure: its effect, and then its answer, are lost or not. */
+class RacingStore extends MemoryStore {
+  /** Done in place of the put. */
+  meanwhile: (() => Promise<unknown>) | undefined;
+
+  override async putIfAbsent(key: string, bytes: Uint8Array): Promise<ConditionalPut> {
+    const { meanwhile } = this;
+    this.meanwhile = undefined;
+    if (meanwhile === undefined) return super.putIfAbsent(key, bytes);
+    await meanwhile();
+    throw new MillraceError('unavailable', 'STORE_UNAVAILABLE', 'no answer');
+  }
+}
+
+describe('two coordinators', () => {
+  test('never take the same generation, even if one repeats its request after the other', async () => {
+    const store = new RacingStore();
+    let other: CheckpointStore | undefined;
+    store.meanwhile = async () => {
+      other = await open(store, JOB, { retained: 1 });
+    };
+    const world = {
+      random: { next: () => 0 },
+      timers: {
+        after: (_: number, then: () => void) => (then(), { cancel: () => {} }),
+        soon: () => {},
+      },
+    };
+    const repeating = await open(new RetryingStore(store, world), JOB, { retained: 1 });
+    assert.deepEqual([other!.head.generation, repeating.head.generation], [1, 2]);
+    await assert.rejects(other!.add(recordOf(1, [])), { kind: 'fenced' });
+  });
+});
+
 describe('job head', () => {
-  test('a head of the first version is read, one of the future is refused', () => {
+  test('heads of earlier versions are read, one of the future is refused', () => {
     const head = { version: 1, jobId: JOB, generation: 3, status: 'running', checkpoints: [] };
     const key = headKeyOf(JOB);
     const read = decodeHead(encodeHead(head as never), key);
     assert.deepEqual([read.generation, read.condemned, read.pins], [3, [], []]);
+    const second = { ...head, version: 2, condemned: [], pins: [], origins: [] };
+    assert.equal(decodeHead(encodeHead(second as never), key).generation, 3);
     assert.throws(() => decodeHead(encodeHead({ ...read, version: 99 }), key), {
       code: 'JOB_HEAD_VERSION',
     });

@@ -6,7 +6,7 @@
  *
  * Invariants
  *  C1  A checkpoint exists from the moment a compare-and-set of the head names it; every object it names was durable before.
- *  C2  Only the coordinator whose generation the head carries can add or drop checkpoints; others learn that they are fenced. Pins are
+ *  C2  Only the coordinator that the head names can add or drop checkpoints; others learn that they are fenced. Pins are
  *      registered and released by anybody, in the same object: whichever change comes second sees the first.
  *  C3  Objects are deleted by the rules of `garbage-collector.ts`. A checkpoint leaves the list and is condemned in one compare-and-set:
  *      whoever dies in between leaves to the next coordinator what is still to be deleted.
@@ -14,13 +14,13 @@
  *
  * Requests per checkpoint: one put for the record, one for the head; a delete for each object that it makes garbage.
  */
-import type { Clock } from '../base/world.ts';
+import type { Clock, Ids } from '../base/world.ts';
 import type { ETag, ObjectStore } from '../storage/object-store.ts';
+import { readVerified } from '../storage/read-verified.ts';
 import { MillraceError } from '../base/errors.ts';
 import { type CheckpointRecord, decodeRecord, encodeRecord } from './checkpoint-record.ts';
 import { GarbageCollector, recordMissing } from './garbage-collector.ts';
 import {
-  decodeHead,
   emptied,
   encodeHead,
   finished,
@@ -28,6 +28,7 @@ import {
   isOwn,
   type JobHead,
   newHead,
+  readHeadAt,
   takeOver,
   withCheckpoint,
   without,
@@ -35,6 +36,8 @@ import {
 import { releasePin } from './pins.ts';
 
 export interface CheckpointStoreOptions {
+  /** For the coordinator's own id. */
+  readonly ids: Pick<Ids, 'next'>;
   /** Checkpoints that exist at a time. */
   readonly retained: number;
   /** How long what a dropped checkpoint named is left alone. Default 0. */
@@ -91,10 +94,11 @@ export class CheckpointStore {
     options: CheckpointStoreOptions,
   ): Promise<CheckpointStore> {
     const key = headKeyOf(jobId);
+    const coordinator = options.ids.next();
     for (;;) {
       const meta = await store.head(key);
-      const current = meta === undefined ? newHead(jobId) : decodeHead(await store.get(key), key);
-      const head = takeOver(current);
+      const current = meta === undefined ? newHead(jobId) : await readHeadAt(store, key);
+      const head = takeOver(current, coordinator);
       const put =
         meta === undefined
           ? await store.putIfAbsent(key, encodeHead(head))
@@ -117,7 +121,10 @@ export class CheckpointStore {
     const last = this.#head.checkpoints.at(-1);
     if (last === undefined) return undefined;
     try {
-      return decodeRecord(await this.#store.get(last.key), last.key);
+      return await readVerified(
+        () => this.#store.get(last.key),
+        (bytes) => decodeRecord(bytes, last.key),
+      );
     } catch (cause) {
       if ((cause as { code?: unknown }).code !== 'OBJECT_NOT_FOUND') throw cause;
       // A newer coordinator may have dropped it a moment ago.
@@ -267,12 +274,9 @@ export class CheckpointStore {
   async #refresh(): Promise<void> {
     const meta = await this.#store.head(this.#headKey);
     if (meta?.etag === this.#etag) return;
-    const { generation, jobId } = this.#head;
-    const found =
-      meta === undefined
-        ? undefined
-        : decodeHead(await this.#store.get(this.#headKey), this.#headKey);
-    if (meta === undefined || found?.generation !== generation) {
+    const { generation, coordinator, jobId } = this.#head;
+    const found = meta === undefined ? undefined : await readHeadAt(this.#store, this.#headKey);
+    if (meta === undefined || found === undefined || found.coordinator !== coordinator) {
       throw new MillraceError(
         'fenced',
         'COORDINATOR_FENCED',

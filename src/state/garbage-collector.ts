@@ -18,6 +18,7 @@
  */
 import { isMillraceError, MillraceError } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { readVerified } from '../storage/read-verified.ts';
 import { type CheckpointRecord, decodeRecord, objectsOf } from './checkpoint-record.ts';
 import { type CondemnedCheckpoint, isOwn, type JobHead } from './job-head.ts';
 import { ownerOf } from './object-owner.ts';
@@ -118,10 +119,12 @@ export class GarbageCollector {
     const known = this.#named.get(key);
     if (known !== undefined) return known;
     try {
-      this.learn(
-        key,
-        decodeRecord(await this.#params.store.get(key, undefined, this.#params.signal), key),
+      const { store, signal } = this.#params;
+      const record = await readVerified(
+        () => store.get(key, undefined, signal),
+        (bytes) => decodeRecord(bytes, key),
       );
+      this.learn(key, record);
     } catch (error) {
       if ((error as { code?: unknown }).code !== 'OBJECT_NOT_FOUND') throw error;
     }

@@ -23,6 +23,8 @@ import { forkJob, releasePin } from './pins.ts';
 const SEEDS = 30;
 const STEPS = 120;
 
+let coordinators = 0;
+
 /** Looks at everything after each change. */
 class WatchedStore extends MemoryStore {
   readonly #random: SeededRandom;
@@ -164,6 +166,7 @@ class Job {
       retained: 1 + this.random.int(3),
       graceMs,
       clock: { monotonicMs: () => this.nowMs },
+      ids: { next: () => String(coordinators++) },
     });
     const latest = await checkpoints.latest();
     checkpoints.sweep();

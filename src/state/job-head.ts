@@ -4,12 +4,15 @@
  *
  *   version 1  generation, status, checkpoints
  *   version 2  and: condemned, pins, origins
+ *   version 3  and: coordinator
  */
 import { crc32 } from 'node:zlib';
 import { invalid, MillraceError } from '../base/errors.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import { readVerified } from '../storage/read-verified.ts';
 import { checkedBody } from './checkpoint-record.ts';
 
-export const JOB_HEAD_VERSION = 2;
+export const JOB_HEAD_VERSION = 3;
 
 /** A checkpoint as the head lists it. */
 export interface RetainedCheckpoint {
@@ -45,6 +48,11 @@ export interface JobHead {
   readonly version: number;
   readonly jobId: string;
   readonly generation: number;
+  /**
+   * Unique to the coordinator that took the head over last. Two that race write different bytes, so that one which repeats a request can
+   * tell the other's head from its own; without, both could come to believe in the same generation.
+   */
+  readonly coordinator?: string;
   readonly status: 'running' | 'finished';
   /** Oldest first. */
   readonly checkpoints: readonly RetainedCheckpoint[];
@@ -72,7 +80,11 @@ export const newHead = (jobId: string): JobHead => ({
 });
 
 /** A new coordinator's head: the same checkpoints under the next generation. */
-export const takeOver = (head: JobHead): JobHead => ({ ...head, generation: head.generation + 1 });
+export const takeOver = (head: JobHead, coordinator: string): JobHead => ({
+  ...head,
+  generation: head.generation + 1,
+  coordinator,
+});
 
 /** The head with one more checkpoint, at most `retained` in all. */
 export function withCheckpoint(
@@ -146,14 +158,21 @@ export function encodeHead(head: JobHead): Uint8Array {
   return Buffer.from(JSON.stringify({ crc32: crc32(body), body }));
 }
 
+/** @throws `data` as `decodeHead`; what the store throws */
+export const readHeadAt = (store: Pick<ObjectStore, 'get'>, key: string): Promise<JobHead> =>
+  readVerified(
+    () => store.get(key),
+    (bytes) => decodeHead(bytes, key),
+  );
+
 /** @throws `data` CHECKPOINT_RECORD_CORRUPT, JOB_HEAD_VERSION */
 export function decodeHead(bytes: Uint8Array, key: string): JobHead {
   const head = JSON.parse(checkedBody(bytes, key)) as JobHead; // written by encodeHead, guarded by its checksum
-  if (head.version !== 1 && head.version !== JOB_HEAD_VERSION)
+  if (![1, 2, JOB_HEAD_VERSION].includes(head.version))
     throw new MillraceError(
       'data',
       'JOB_HEAD_VERSION',
-      `${key} has version ${String(head.version)}; this release reads 1 and ${JOB_HEAD_VERSION}. Nothing was changed; use the release that wrote it`,
+      `${key} has version ${String(head.version)}; this release reads 1 to ${JOB_HEAD_VERSION}. Nothing was changed; use the release that wrote it`,
       { details: { key } },
     );
   return { ...newHead(head.jobId), ...head, version: JOB_HEAD_VERSION };

@@ -9,13 +9,13 @@
 import { invalid, MillraceError } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import {
-  decodeHead,
   encodeHead,
   headKeyOf,
   type JobHead,
   newHead,
   type Pin,
   pinned,
+  readHeadAt,
   type RetainedCheckpoint,
   unpinned,
 } from './job-head.ts';
@@ -97,7 +97,7 @@ async function readVersioned(
   const meta = await store.head(key);
   if (meta === undefined)
     throw invalid('NO_SUCH_JOB', `there is no job ${jobId}: ${key} does not exist`);
-  return { head: decodeHead(await store.get(key), key), etag: meta.etag };
+  return { head: await readHeadAt(store, key), etag: meta.etag };
 }
 
 async function changeHead(

@@ -97,6 +97,22 @@ describe('the S3 driver', () => {
     server.stop();
   });
 
+  for (const [what, range, body] of [
+    ['too few bytes', 'bytes 2-3/9', 'cd'],
+    ['another place of the object', 'bytes 4-6/9', 'efg'],
+  ] as const)
+    test(`does not take ${what} for the range that was asked for`, async () => {
+      const server = await answering((request, response) => {
+        request.resume();
+        response.writeHead(206, { 'content-range': range }).end(body);
+      });
+      const store = new S3Store({ ...OPTIONS, endpoint: server.endpoint });
+      const read = store.get('k', { offset: 2, length: 3 });
+      await assert.rejects(read, { kind: 'unavailable', code: 'S3_BAD_ANSWER' });
+      await store.close();
+      server.stop();
+    });
+
   test('takes an upload that ends with 200 and an error for failed, and gives it up', async () => {
     const asked: string[] = [];
     const server = await answering((request, response) => {

@@ -7,6 +7,7 @@
  * Requests: one each; `head` and `get` never more; a list, one per thousand objects; parts, two more than there are parts.
  */
 import { crc32 } from 'node:zlib';
+import { MillraceError } from '../../base/errors.ts';
 import { checkKey, checkRange, objectNotFound } from '../object-key.ts';
 import type { ByteRange, ConditionalPut, ETag, ObjectMeta, ObjectStore } from '../object-store.ts';
 import {
@@ -56,9 +57,14 @@ export class S3Store implements ObjectStore {
       return answer.body.subarray(range.offset, range.offset + range.length);
     }
     if (answer.status !== 206) throw failureOf(answer, 'get', key);
-    if (answer.body.length !== range.length)
-      checkRange(key, range, totalOf(answer) ?? range.offset + answer.body.length);
-    return answer.body;
+    if (answer.body.length === range.length && startsAt(answer, range.offset)) return answer.body;
+    checkRange(key, range, totalOf(answer) ?? range.offset + answer.body.length);
+    throw new MillraceError(
+      'unavailable',
+      'S3_BAD_ANSWER',
+      `S3 answered a get of bytes ${range.offset} to ${range.offset + range.length} of ${key} with ${answer.body.length} bytes of ${String(answer.headers['content-range'])}`,
+      { details: { key } },
+    );
   }
 
   async head(key: string, signal?: AbortSignal): Promise<ObjectMeta | undefined> {
@@ -228,6 +234,13 @@ const isMissing = (answer: S3Answer): boolean =>
   answer.status === 404 && errorCodeOf(answer) === 'NoSuchKey';
 
 /** Size of the object, from the answer to a range. */
+/** Whether the answer says so, or says nothing. */
+function startsAt({ headers }: S3Answer, offset: number): boolean {
+  const range = headers['content-range'];
+  const start = typeof range === 'string' ? /^bytes (\d+)-/.exec(range)?.[1] : undefined;
+  return start === undefined || Number(start) === offset;
+}
+
 function totalOf({ headers }: S3Answer): number | undefined {
   const range = headers['content-range'];
   const total = typeof range === 'string' ? /\/(\d+)$/.exec(range)?.[1] : undefined;
