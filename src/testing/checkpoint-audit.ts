@@ -1,13 +1,14 @@
 /**
- * Watches a bucket: at every instant each checkpoint that a head names must be whole (C8), its generation and ids must not go back (C6),
- * and what its ledger probes say is kept for C3.
+ * Watches a bucket: at every instant each checkpoint that a head names or that is pinned must be whole (C8), its generation and ids must not
+ * go back (C6), nobody but the coordinator that took the head over last may change it (P5; pins are anybody's), and what its ledger probes
+ * say is kept for C3. `garbageOf` says what is stored and nobody names.
  *
  * Looks after each effect on the bucket, synchronously, before anything else runs: what is missing for a moment is seen.
  */
 import { ByteReader } from '../base/bytes.ts';
 import { type CheckpointRecord, decodeRecord, objectsOf } from '../state/checkpoint-record.ts';
 import { decodeChannels, readItem } from '../state/channel-state.ts';
-import { decodeHead, type JobHead } from '../state/job-head.ts';
+import { decodeHead, headKeyOf, type JobHead } from '../state/job-head.ts';
 import { InMemoryOperatorState } from '../state/operator-state-backend.ts';
 import type { OperatorStateHandle, StateHandle } from '../state/snapshot.ts';
 import { batchCodec } from '../types/batch-codec.ts';
@@ -43,6 +44,10 @@ export class CheckpointAudit {
   /** Per head: what it names, with the checkpoint that needs it. */
   readonly #reachable = new Map<string, ReadonlyMap<string, number>>();
   readonly #heads = new Map<string, JobHead>();
+  /** Per head: the node that took it over last. */
+  readonly #coordinators = new Map<string, string>();
+  /** Records are immutable: each is read once, as it was when it came to be. */
+  readonly #records = new Map<string, CheckpointRecord>();
   readonly #ledgers: Ledger[] = [];
   completed = 0;
   /** Stream elements that completed checkpoints held as in-flight data. */
@@ -64,8 +69,23 @@ export class CheckpointAudit {
     return samples;
   }
 
+  /** The newest checkpoint of a job; undefined if there is none. */
+  newestOf(jobId: string): CheckpointRecord | undefined {
+    const key = this.#heads.get(headKeyOf(jobId))?.checkpoints.at(-1)?.key;
+    return key === undefined ? undefined : this.#records.get(key);
+  }
+
+  /** Objects of a job that no checkpoint names, retained or pinned. */
+  garbageOf(jobId: string): readonly string[] {
+    const head = headKeyOf(jobId);
+    const reachable = this.#reachable.get(head);
+    return this.#bucket
+      .keys(`${jobId}/`)
+      .filter((key) => key !== head && reachable?.has(key) !== true);
+  }
+
   #look({ operation, key, applied, node }: StoreAudit): void {
-    if (!applied || operation === 'get' || operation === 'head') return;
+    if (!applied || operation === 'get' || operation === 'head' || operation === 'list') return;
     if (key.endsWith('/head')) {
       this.#onHead(key, node);
       return;
@@ -88,8 +108,9 @@ export class CheckpointAudit {
     const before = this.#heads.get(key);
     this.#heads.set(key, head);
     if (before !== undefined) this.#checkProgress(before, head, node);
+    this.#checkCoordinator(key, before, head, node);
     const reachable = new Map<string, number>();
-    for (const checkpoint of head.checkpoints) {
+    for (const checkpoint of [...head.checkpoints, ...head.pins]) {
       const record = this.#record(checkpoint.key, checkpoint.checkpointId, node);
       if (record === undefined) continue;
       reachable.set(checkpoint.key, checkpoint.checkpointId);
@@ -102,8 +123,8 @@ export class CheckpointAudit {
             { node },
           );
       }
-      const isNew = before?.checkpoints.every(({ key: old }) => old !== checkpoint.key) ?? true;
-      if (isNew) this.#onCompleted(record);
+      if (!this.#records.has(checkpoint.key)) this.#onCompleted(record);
+      this.#records.set(checkpoint.key, record);
     }
     this.#reachable.set(key, reachable);
   }
@@ -125,9 +146,22 @@ export class CheckpointAudit {
       this.#violate('C6', `checkpoint ${old.checkpointId} was replaced by another`, { node });
   }
 
+  /** P5 */
+  #checkCoordinator(key: string, before: JobHead | undefined, after: JobHead, node: string): void {
+    if (before === undefined || after.generation > before.generation) {
+      this.#coordinators.set(key, node);
+      return;
+    }
+    const coordinator = this.#coordinators.get(key);
+    if (node === coordinator || withoutPins(before) === withoutPins(after)) return;
+    const message = `${node} changed the head of generation ${after.generation}, which ${coordinator} coordinates`;
+    this.#violate('P5', message, { node });
+  }
+
   #record(key: string, checkpointId: number, node: string): CheckpointRecord | undefined {
+    const known = this.#records.get(key);
     const bytes = this.#bucket.peek(key);
-    if (bytes !== undefined) return decodeRecord(bytes, key);
+    if (bytes !== undefined) return known ?? decodeRecord(bytes, key);
     this.#violate('C8', `the record ${key} of checkpoint ${checkpointId} is not there`, { node });
     return undefined;
   }
@@ -210,6 +244,8 @@ export class CheckpointAudit {
     });
   }
 }
+
+const withoutPins = (head: JobHead): string => JSON.stringify({ ...head, pins: [] });
 
 async function sum(parts: readonly Uint8Array[]): Promise<number> {
   const restore = parts.map((_, i): OperatorStateHandle => ({

@@ -60,6 +60,11 @@ export class CollectTarget<T> {
     return [...this.#staged.values()].flat();
   }
 
+  /** Whether it was ever staged here. */
+  knows(handle: string): boolean {
+    return this.#staged.has(handle) || this.#handles.has(handle);
+  }
+
   stage(handle: string, values: readonly T[]): void {
     this.#staged.set(handle, structuredClone(values));
   }

@@ -1,5 +1,6 @@
 /**
- * A local disk in memory that can be broken: full or read-only (writes fail), vanished (reads fail), corrupt (every read has a bit flipped).
+ * A local disk in memory that can be broken: full (writes fail), read-only (making files fails, too), short of space in the middle of a write
+ * (half of it is there, and it fails), failing (reads and writes fail), vanished (nothing works), corrupt (every read has a bit flipped).
  * What was written outlives its owner: `reopen` is the same disk for the next process. `tear` cuts what the last process wrote.
  */
 import { MillraceError } from '../base/errors.ts';
@@ -10,13 +11,21 @@ interface Contents {
   length: number;
 }
 
+export type DiskTrouble = 'full' | 'readOnly' | 'short' | 'failing' | 'vanished' | 'corrupt';
+
 /** @testing */
 export class MemoryDisk implements LocalDisk {
   readonly #files: Map<string, Contents>;
   readonly left: readonly string[];
   /** Writes fail. */
   full = false;
-  /** Reads fail, and so does making files. */
+  /** Writes fail, and so does making files. */
+  readOnly = false;
+  /** Half of each write is done, then it fails. */
+  short = false;
+  /** Reads and writes fail. */
+  failing = false;
+  /** Reads and writes fail, and so does making files. */
   vanished = false;
   /** Reads have a bit flipped. */
   corrupt = false;
@@ -51,6 +60,13 @@ export class MemoryDisk implements LocalDisk {
       if (length > 0) bytes[at(length)]! ^= 0x55;
   }
 
+  /** Gives each file what another one has. */
+  exchange(): void {
+    const names = [...this.#files.keys()];
+    const contents = names.map((name) => this.#files.get(name)!);
+    names.forEach((name, i) => this.#files.set(name, contents[(i + 1) % contents.length]!));
+  }
+
   /** Cuts every file. */
   tear(lengthOf: (length: number) => number): void {
     for (const contents of this.#files.values()) contents.length = lengthOf(contents.length);
@@ -63,16 +79,22 @@ export class MemoryDisk implements LocalDisk {
 
   create(name: string): DiskFile {
     if (this.vanished) throw new MillraceError('unavailable', 'DISK_GONE', 'no such device');
+    if (this.readOnly) throw new MillraceError('unavailable', 'DISK_READ_ONLY', 'read-only disk');
     this.#files.set(name, { bytes: new Uint8Array(0), length: 0 });
     return this.#open(name);
   }
 
   open(name: string): DiskFile {
+    if (this.vanished) throw new MillraceError('unavailable', 'DISK_GONE', 'no such device');
     return this.#open(name);
   }
 
   close(): void {
     this.closed = true;
+  }
+
+  get #refusesWrites(): boolean {
+    return this.full || this.short || this.readOnly || this.failing || this.vanished;
   }
 
   #open(name: string): DiskFile {
@@ -88,11 +110,13 @@ export class MemoryDisk implements LocalDisk {
         await (this.held
           ? new Promise<void>((settle) => this.#holding.push(settle))
           : Promise.resolve());
-        if (this.full) throw new MillraceError('unavailable', 'DISK_FULL', 'no space left');
+        if (this.short && !ended) put(contents, data.subarray(0, data.length >> 1), position);
+        if (this.#refusesWrites) throw new MillraceError('unavailable', 'DISK_FULL', 'no space');
         if (!ended) put(contents, data, position);
       },
       read: (into, position) => {
-        if (ended || this.vanished || position + into.length > contents.length) return false;
+        if (ended || this.vanished || this.failing || position + into.length > contents.length)
+          return false;
         into.set(contents.bytes.subarray(position, position + into.length));
         if (this.corrupt) into[into.length >> 1]! ^= 1;
         return true;

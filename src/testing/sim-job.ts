@@ -15,6 +15,7 @@ import type { Program } from '../graph/program.ts';
 import type { stateBackendOf } from '../state/backends.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { SeededRandom } from './seeded-random.ts';
+import type { SimDisks } from './sim-disk.ts';
 import type { SimNode } from './sim-node.ts';
 import type { SimBucket } from './sim-store.ts';
 import type { SimThreads, SimWorker } from './sim-threads.ts';
@@ -43,7 +44,11 @@ export interface SimJobOptions {
   /** What workers keep keyed state in. Default: what the job's options name. */
   readonly openBackend?: typeof stateBackendOf;
   /** What processes get for a store; the seam for planted faults. Default the bucket's own handle. */
-  storeOf?(node: SimNode): ObjectStore;
+  storeOf?(node: SimNode, world: SimWorld): ObjectStore;
+  /** Local disk for caches. Default none. */
+  readonly disks?: SimDisks;
+  /** Whether the supervisor starts a job again that ended with this. Default: what another start may mend. */
+  restartsAfter?(error: Error): boolean;
   /** False: a process that ends stays down until `start`. Default true. */
   readonly restarts?: boolean;
 }
@@ -113,7 +118,7 @@ export class SimJob {
     this.#current = running;
     this.processes.push(world);
     world.node.onDeath((failure) => this.#onDeath(running, failure));
-    const store = this.#options.storeOf?.(world.node) ?? bucket.of(world.node);
+    const store = this.#options.storeOf?.(world.node, world) ?? bucket.of(world.node);
     world.node.after(1, 'runs the job', () => {
       this.#run(running, store).then(
         (end) => this.#onEnd(running, end),
@@ -144,10 +149,14 @@ export class SimJob {
   }
 
   #serve(host: WorkerHost, world: SimWorld, start: number): void {
-    const store = this.#options.storeOf?.(world.node) ?? this.#options.bucket.of(world.node);
+    const store = this.#options.storeOf?.(world.node, world) ?? this.#options.bucket.of(world.node);
     const program = this.#program({ store, world, start });
-    const openBackend = this.#options.openBackend;
-    serveAsWorker({ host, world, program, store, openBackend, stateOutlivesJob: true });
+    const { openBackend, disks } = this.#options;
+    const localDisk = disks?.of(world.node);
+    serveAsWorker({
+      ...{ host, world, program, store, openBackend, stateOutlivesJob: true },
+      ...(localDisk === undefined ? {} : { localDisk }),
+    });
   }
 
   #program(services: ProcessServices): Program {
@@ -173,7 +182,8 @@ export class SimJob {
   #onDeath(running: Running, failure: Error | undefined): void {
     if (failure !== undefined) {
       this.failures.push(failure);
-      if (!isTransient(failure)) this.fatal ??= failure;
+      const { restartsAfter = isTransient } = this.#options;
+      if (!restartsAfter(failure)) this.fatal ??= failure;
     }
     if (this.#current !== running) return;
     this.#current = undefined;
@@ -186,6 +196,6 @@ export class SimJob {
 }
 
 /** What a supervisor may answer with another start. Anything else is a bug or needs its user. */
-const isTransient = (error: Error): boolean =>
+export const isTransient = (error: Error): boolean =>
   isMillraceError(error) &&
   (error.kind === 'unavailable' || error.kind === 'fenced' || error.kind === 'cancelled');

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { isMillraceError } from '../base/errors.ts';
 import { objectStoreContract } from './object-store-contract.ts';
-import { CALM_STORE, SimBucket } from './sim-store.ts';
+import { SimBucket } from './sim-store.ts';
+import { CALM_STORE } from './sim-store-faults.ts';
 import { Simulation } from './simulation.ts';
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);

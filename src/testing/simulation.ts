@@ -18,6 +18,8 @@ export class Simulation {
   readonly seed: number;
   readonly scheduler: SimScheduler;
   readonly network: SimNetwork;
+  readonly #processes: SimNode[] = [];
+  readonly #threads: SimThreads[] = [];
   #incarnations = 0;
 
   constructor(options: SimulationOptions) {
@@ -38,12 +40,21 @@ export class Simulation {
   /** A new process; to restart one that died, start another with its name. */
   startProcess(name: string, host: string = name): SimWorld {
     const node = new SimNode(this.scheduler, `${name}@${this.#incarnations++}`, host);
+    this.#processes.push(node);
     return new SimWorld(node, this.network);
   }
 
   /** Worker threads of a process. */
   threads(process: SimWorld, entry: WorkerEntry, options?: SimThreadsOptions): SimThreads {
-    return new SimThreads({ node: process.node, network: this.network }, entry, options);
+    const threads = new SimThreads({ node: process.node, network: this.network }, entry, options);
+    this.#threads.push(threads);
+    return threads;
+  }
+
+  /** Ends every process and every thread, frozen ones and those that outlived their parents, too. */
+  killAll(): void {
+    for (const node of this.#processes) node.crash();
+    for (const { workers } of this.#threads) for (const { node } of workers) node.crash();
   }
 
   /** Something that the scenario does `delayMs` from now, outside of all nodes. */

@@ -1,54 +1,68 @@
 /**
- * Runs seeds: `node tests/sim/main.ts [--seeds N] [--from N] [--seed N] [--trace]`. A failing seed prints its violations and the command
- * that repeats it; the exit code says whether any failed.
+ * Runs seeds: `node tests/sim/main.ts [--scenario F16] [--seeds N] [--from N] [--seed N] [--trace]`; `--all`: every named scenario, and the
+ * one that mixes everything. A failing seed prints its violations and the command that repeats it; the exit code says whether any failed.
  */
 import { parseArgs } from 'node:util';
 import { describeViolations } from '../../src/testing/checkers.ts';
-import { simulate } from './job-sim.ts';
+import { type SimReport, simulate } from './job-sim.ts';
+import type { Scenario } from './scenario.ts';
+import { SCENARIOS, scenarioOf } from './scenarios.ts';
 
 const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '300' },
     from: { type: 'string', default: '1' },
     seed: { type: 'string' },
+    scenario: { type: 'string' },
+    all: { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
   },
 });
 
 const first = Number(values.seed ?? values.from);
 const count = values.seed === undefined ? Number(values.seeds) : 1;
-let current = first;
+let current = '';
 process.on('unhandledRejection', (reason) => {
-  console.error(`seed ${current}: unhandled rejection`, reason);
+  console.error(`${current}: unhandled rejection`, reason);
   process.exit(1);
 });
 
-const started = performance.now();
-const totals = { virtualMs: 0, events: 0, checkpoints: 0, inFlight: 0, starts: 0 };
-const failed: number[] = [];
-for (current = first; current < first + count; current++) {
-  const report = await simulate({ seed: current, trace: values.trace });
-  totals.virtualMs += report.virtualMs;
-  totals.events += report.events;
-  totals.checkpoints += report.checkpoints;
-  totals.inFlight += report.inFlightElements;
-  totals.starts += report.starts;
-  if (values.trace) for (const line of report.trace) console.log(line);
-  if (values.seed !== undefined) {
-    console.log(JSON.stringify(report.settings, undefined, 2));
-    for (const line of report.log) console.log(line);
-    for (const failure of report.failures) console.log(`process ended: ${failure.message}`);
-    console.log(
-      `trace ${report.traceHash}, ${report.events} events, ${report.checkpoints} checkpoints`,
-    );
-  }
-  if (report.violations.length === 0) continue;
-  failed.push(current);
-  console.log(`seed ${current} FAILED\n${describeViolations(report.violations)}`);
-  console.log(`  repeat: node tests/sim/main.ts --seed ${current}`);
+function show({ settings, log, failures, trace, traceHash, events, checkpoints }: SimReport): void {
+  for (const line of trace) console.log(line);
+  console.log(JSON.stringify(settings, undefined, 2));
+  for (const line of log) console.log(line);
+  for (const failure of failures) console.log(`process ended: ${failure.message}`);
+  console.log(`trace ${traceHash}, ${events} events, ${checkpoints} checkpoints`);
 }
-const seconds = (performance.now() - started) / 1000;
-console.log(
-  `${count - failed.length} of ${count} seeds passed in ${seconds.toFixed(1)} s: ${(totals.virtualMs / 1000).toFixed(0)} virtual s, ${totals.events} events, ${totals.checkpoints} checkpoints with ${totals.inFlight} elements in flight, ${totals.starts} starts`,
-);
-if (failed.length > 0) process.exitCode = 1;
+
+/** Whether all seeds passed. */
+async function runSeeds(scenario: Scenario | undefined): Promise<boolean> {
+  const started = performance.now();
+  const totals = { virtualMs: 0, events: 0, checkpoints: 0, inFlight: 0, starts: 0, failed: 0 };
+  const met = new Map<string, number>();
+  const flag = scenario === undefined ? '' : `--scenario ${scenario.name} `;
+  for (let seed = first; seed < first + count; seed++) {
+    current = `${flag}--seed ${seed}`;
+    const options = scenario === undefined ? {} : { scenario };
+    const report = await simulate({ ...options, seed, trace: values.trace });
+    for (const total of ['virtualMs', 'events', 'checkpoints', 'inFlight', 'starts'] as const)
+      totals[total] += report[total];
+    for (const [what, times] of report.met) met.set(what, (met.get(what) ?? 0) + times);
+    if (values.seed !== undefined) show(report);
+    if (report.violations.length === 0) continue;
+    totals.failed++;
+    console.log(`seed ${seed} FAILED\n${describeViolations(report.violations)}`);
+    console.log(`  repeat: node tests/sim/main.ts ${current}`);
+  }
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  const name = scenario === undefined ? '' : `${scenario.name}, ${scenario.title}: `;
+  const faults = [...met].map(([what, times]) => `${what} ${times}`).join(', ');
+  console.log(
+    `${name}${count - totals.failed} of ${count} seeds passed in ${seconds} s: ${(totals.virtualMs / 1000).toFixed(0)} virtual s, ${totals.events} events, ${totals.checkpoints} checkpoints with ${totals.inFlight} elements in flight, ${totals.starts} starts${faults === '' ? '' : `; met: ${faults}`}`,
+  );
+  return totals.failed === 0;
+}
+
+const named = values.scenario === undefined ? [undefined] : [scenarioOf(values.scenario)];
+for (const scenario of values.all ? [undefined, ...SCENARIOS] : named)
+  if (!(await runSeeds(scenario))) process.exitCode = 1;

@@ -5,7 +5,7 @@ import { decodeRecord, encodeRecord } from '../../src/state/checkpoint-record.ts
 import type { SubtaskSnapshot } from '../../src/state/snapshot.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import type { SimNode } from '../../src/testing/sim-node.ts';
-import type { Sabotage } from './job-sim.ts';
+import type { Sabotage } from './scenario.ts';
 
 const UPLOAD_DELAY_MS = 300;
 

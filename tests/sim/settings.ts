@@ -1,7 +1,7 @@
 /** What a seed decides: the shape of the job, the input, and when what goes wrong. */
 import type { JsonValue } from '../../src/base/json.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
-import type { StoreFaults } from '../../src/testing/sim-store.ts';
+import { CALM_STORE, type StoreFaults } from '../../src/testing/sim-store-faults.ts';
 
 export type FaultKind =
   | 'crash-worker'
@@ -47,10 +47,19 @@ export interface Settings {
   /** Of each start of the job; the last one counts for all later ones. */
   readonly parallelisms: readonly number[];
   readonly storeFaults: StoreFaults;
+  /** Requests are repeated, as in production over a network. Without, the engine above meets each failure. */
+  readonly retriesRequests: boolean;
+  readonly usesDisk: boolean;
+  /** Of the forst backend of one worker; undefined: what the options say. */
+  readonly memoryBytes: number | undefined;
   readonly sinkLostAnswerProbability: number;
   readonly faults: readonly Fault[];
   /** From here on nothing goes wrong any more. */
   readonly healedAtMs: number;
+  /** Zombies get this long after the end to do harm. */
+  readonly aftermathMs: number;
+  /** At the end a last coordinator tidies up, and nothing may be left. */
+  readonly sweepsAtEnd: boolean;
 }
 
 const FAULT_KINDS: readonly FaultKind[] = [
@@ -138,6 +147,7 @@ const drawSlowness = (random: SeededRandom): Pick<Settings, 'slowMs' | 'slowShar
 function drawStoreFaults(random: SeededRandom): StoreFaults {
   const bad = random.chance(0.4);
   return {
+    ...CALM_STORE,
     latencyLeastMs: 0.1,
     latencyMostMs: random.pick([1, 5, 50]),
     refusedProbability: bad ? random.pick([0.01, 0.1]) : 0,
@@ -191,5 +201,10 @@ export function drawSettings(seed: number): Settings {
     sinkLostAnswerProbability: random.chance(0.3) ? 0.1 : 0,
     faults: faults.sort((a, b) => a.atMs - b.atMs),
     healedAtMs,
+    retriesRequests: false,
+    usesDisk: false,
+    memoryBytes: undefined,
+    aftermathMs: 10_000,
+    sweepsAtEnd: true,
   };
 }

@@ -1,0 +1,24 @@
+/** Named fault scenarios: the part of their seeds that every change has to pass. All: `npm run sim -- --all`. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { describeViolations } from '../../src/testing/checkers.ts';
+import { simulate } from './job-sim.ts';
+import { SCENARIOS } from './scenarios.ts';
+
+const SEEDS = 100;
+
+describe('a job in a named scenario', () => {
+  for (const scenario of SCENARIOS) {
+    test(`${scenario.name}: ${scenario.title}`, async () => {
+      const met = new Set<string>();
+      for (let seed = 1; seed <= SEEDS; seed++) {
+        const report = await simulate({ seed, scenario });
+        const message = `repeat: node tests/sim/main.ts --scenario ${scenario.name} --seed ${seed}\n${describeViolations(report.violations)}`;
+        assert.equal(report.violations.length, 0, message);
+        for (const what of report.met.keys()) met.add(what);
+      }
+      // A scenario whose faults nobody meets tests nothing.
+      for (const what of scenario.meets) assert.ok(met.has(what), `no seed met: ${what}`);
+    });
+  }
+});
