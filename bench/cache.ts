@@ -32,7 +32,7 @@ import { keyAt, writeKey, Zipf } from './state/keys.ts';
 import { plainFiles, yieldToLoop } from './state/stores.ts';
 
 export const USAGE =
-  '  --state MB    of keys and values (200; quick 50)\n  --records N   read-modify-writes that are measured, after three times as many that warm up (500,000; quick 50,000)\n  --rate N      records a second, for the dollars (10,000)';
+  '  --state MB    of keys and values (200; quick 50)\n  --records N   read-modify-writes that are measured, after three times as many that warm up (500,000; quick 50,000)\n  --rate N      records a second, for the dollars (10,000)\n  --percents    disk caches, of the state (5,10,25,50,100; quick 50)';
 
 const VALUE = Buffer.alloc(64, 0x5a);
 /** Of a key and its value in the tree. */
@@ -86,22 +86,22 @@ function openEngine(
 ): Engine {
   const scale = stateBytes / FULL_SIZE;
   const files: TableFiles = plainFiles(store);
-  const level1Bytes = Math.max(4 << 20, 256e6 * scale);
-  const fileBytes = Math.max(1 << 20, 64e6 * scale);
+  const level1Bytes = Math.max(1 << 20, 256e6 * scale);
+  const fileBytes = Math.max(256 << 10, 64e6 * scale);
   const options = { ...COMPACTION_DEFAULTS, level1Bytes, fileBytes };
   const tree = new LsmTree({
     store,
     blocks,
     files,
     yieldToLoop,
-    options: { memtableBytes: 1 << 20 },
+    options: { memtableBytes: Math.max(128 << 10, 8e6 * scale) },
     ...(version === undefined ? {} : { version, epoch: 1 << 20 }),
   });
   const compactor = new TreeCompactor({
     tree,
     options,
     nowMs: () => 0,
-    run: (job, signal) =>
+    run: (job, signal, written) =>
       runCompaction(job, {
         store,
         blocks,
@@ -111,6 +111,7 @@ function openEngine(
         nowMs: 0,
         yieldToLoop,
         signal,
+        written,
       }),
     failed: (error) => {
       throw error;
@@ -217,6 +218,7 @@ export async function run({
       state: { type: 'string', default: quick ? '50' : '200' },
       records: { type: 'string', default: quick ? '50000' : '500000' },
       rate: { type: 'string', default: '10000' },
+      percents: { type: 'string', default: quick ? '50' : '5,10,25,50,100' },
     },
   });
   const folder = await mkdtemp(`${tmpdir()}/millrace-bench-cache-`);
@@ -227,7 +229,7 @@ export async function run({
     stateBytes,
     keys: Math.floor(stateBytes / ENTRY_BYTES),
     records: Number(values.records),
-    percents: quick ? [10, 50, 100] : [5, 10, 25, 50, 100],
+    percents: values.percents.split(',').map(Number),
   };
   const version = await load(setting);
   const traffic = await measureTraffic(setting, version, Number(values.rate));

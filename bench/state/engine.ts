@@ -39,7 +39,7 @@ export async function benchTree(entries: number, reads: number): Promise<EngineF
     tree,
     options: COMPACTION_DEFAULTS,
     nowMs: () => 0,
-    run: (job, signal) =>
+    run: (job, signal, written) =>
       runCompaction(job, {
         store,
         blocks,
@@ -49,6 +49,7 @@ export async function benchTree(entries: number, reads: number): Promise<EngineF
         nowMs: 0,
         yieldToLoop,
         signal,
+        written,
       }),
     failed: (error) => {
       throw error;

@@ -41,6 +41,12 @@ export interface ReadOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface Admission {
+  readonly memory: readonly BlockAddress[];
+  /** Where local disk has room for all of the file, all of it goes there. */
+  readonly disk: readonly BlockAddress[] | 'all';
+}
+
 export interface BlockSource {
   /**
    * @hot The block's contents without its trailer, if memory or local disk has it; undefined if it has to be fetched. Never waits for the
@@ -52,11 +58,13 @@ export interface BlockSource {
    * @throws `data` BLOCK_CORRUPT naming the object and the offset; `unavailable` from the store
    */
   read(reads: readonly BlockRead[], options: ReadOptions): Promise<readonly Uint8Array[]>;
-  /** A file that has just been written, whole: goes to local disk, and its blocks named in `hot` also to memory. */
-  admit(file: StoredFile, bytes: Uint8Array, hot: readonly BlockAddress[]): void;
+  /** A file that has just been written, whole: what of it goes to memory and to local disk. `bytes` must stay as they are. */
+  admit(file: StoredFile, bytes: Uint8Array, admission: Admission): void;
   /** This opening of the file is no longer read. `superseded`: nobody will open it again, as far as can be told; default false. */
   forget(file: StoredFile, superseded?: boolean): void;
   /** The blocks of that file that memory holds, the hottest first, at most `limit`: what a checkpoint lists as hot. */
   hotBlocks(file: StoredFile, limit: number): readonly number[];
+  /** The blocks of that file on local disk that somebody has asked for. */
+  blocksOnDisk(file: StoredFile): readonly number[];
   close(): Promise<void>;
 }

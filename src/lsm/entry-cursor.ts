@@ -73,8 +73,10 @@ export class MemtableCursor implements EntryCursor {
   }
 }
 
-/** Blocks fetched ahead of a scan in one go. */
-const READ_AHEAD_BLOCKS = 16;
+/** Fetched ahead of a scan in one go, unless a cursor is told otherwise. */
+const READ_AHEAD_BYTES = 256 * 1024;
+/** The first fetch: a short scan needs no more. */
+const FIRST_READ_BYTES = 16 * 1024;
 
 /** Entries of an open table within bounds (from inclusive, to exclusive) and the table's clip. */
 export class TableCursor implements EntryCursor {
@@ -89,7 +91,8 @@ export class TableCursor implements EntryCursor {
   #slot = -1;
   #inBlock = false;
   #first = true;
-  #readAhead = 1;
+  readonly #readAheadMax: number;
+  #readAhead: number;
   key: Uint8Array = new Uint8Array(256);
   keyLength = 0;
   kind = 0;
@@ -98,7 +101,16 @@ export class TableCursor implements EntryCursor {
   valueStart = 0;
   valueEnd = 0;
 
-  constructor(table: OpenTable, source: BlockSource, from: Uint8Array, to: Uint8Array | undefined) {
+  constructor(
+    table: OpenTable,
+    source: BlockSource,
+    from: Uint8Array,
+    to: Uint8Array | undefined,
+    readAheadBytes?: number,
+  ) {
+    // Who says how much reads to the end.
+    this.#readAheadMax = readAheadBytes ?? READ_AHEAD_BYTES;
+    this.#readAhead = readAheadBytes ?? FIRST_READ_BYTES;
     const { smallest, largest } = table.meta;
     this.#table = table;
     this.#source = source;
@@ -129,10 +141,14 @@ export class TableCursor implements EntryCursor {
   async load(signal?: AbortSignal): Promise<void> {
     const { index } = this.#table.parts!;
     const reads: BlockRead[] = [];
-    const end = Math.min(this.#lastBlock, this.#block + this.#readAhead - 1);
-    for (let block = this.#block; block <= end; block++)
-      reads.push({ file: this.#table, block: index.address(block) });
-    this.#readAhead = Math.min(READ_AHEAD_BLOCKS, this.#readAhead * 4);
+    let bytes = 0;
+    for (let block = this.#block; block <= this.#lastBlock; block++) {
+      const address = index.address(block);
+      bytes += address.length;
+      if (reads.length > 0 && bytes > this.#readAhead) break;
+      reads.push({ file: this.#table, block: address });
+    }
+    this.#readAhead = Math.min(this.#readAheadMax, this.#readAhead * 4);
     const options = signal === undefined ? { fill: false } : { fill: false, signal };
     const contents = await this.#source.read(reads, options);
     for (const [i, { block }] of reads.entries()) this.#loaded.set(block.index, contents[i]!);
@@ -169,17 +185,23 @@ export class TableCursor implements EntryCursor {
     const length = view.prefixLength + view.suffixEnd - view.suffixStart;
     if (length > this.key.length) this.key = new Uint8Array(2 * length);
     this.keyLength = view.copyKey(this.key);
-    const { largest } = this.#table.meta;
-    const to = this.#to;
-    if (compareRanges(this.key, 0, length, largest, 0, largest.length) > 0) return this.#end();
-    if (to !== undefined && compareRanges(this.key, 0, length, to, 0, to.length) >= 0)
-      return this.#end();
+    // Keys of earlier blocks are at most their separators, which are below the bounds.
+    if (this.#block === this.#lastBlock && this.#isBeyond(length)) return this.#end();
     this.kind = view.kind & ~ENTRY_EXPIRES;
     this.expiryMs = view.expiryMs;
     this.value = view.bytes;
     this.valueStart = view.valueStart;
     this.valueEnd = view.valueEnd;
     return true;
+  }
+
+  #isBeyond(length: number): boolean {
+    const { largest } = this.#table.meta;
+    const to = this.#to;
+    return (
+      compareRanges(this.key, 0, length, largest, 0, largest.length) > 0 ||
+      (to !== undefined && compareRanges(this.key, 0, length, to, 0, to.length) >= 0)
+    );
   }
 
   #end(): boolean {

@@ -21,7 +21,7 @@ import { internal } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { BlockRead, BlockSource } from './block-source.ts';
 import { mayContain } from './bloom-filter.ts';
-import { hotOutputs, hotRanges } from './cache/hot-outputs.ts';
+import { type Heat, heatOf, hotOutputs } from './cache/hot-outputs.ts';
 import { DataBlockView } from './data-block.ts';
 import { type EntryCursor, MemtableCursor, TableCursor } from './entry-cursor.ts';
 import { fingerprint } from './key-fingerprint.ts';
@@ -32,7 +32,7 @@ import { MergedScan } from './merged-scan.ts';
 import { OpenTable } from './open-table.ts';
 import { coversKey } from './table-format.ts';
 import { placedTable, type TableFiles } from './table-files.ts';
-import { ENTRY, ENTRY_EXPIRES } from './table-meta.ts';
+import { ENTRY, ENTRY_EXPIRES, type TableMeta } from './table-meta.ts';
 import { TABLE_DEFAULTS, type TableOptions } from './table-writer.ts';
 import {
   firstTable,
@@ -86,6 +86,8 @@ export class LsmTree {
   readonly #yieldToLoop: () => Promise<void>;
   readonly #options: TreeOptions;
   readonly #open = new Map<string, OpenTable>();
+  /** Outputs of a compaction that is under way. */
+  readonly #prepared = new Map<string, OpenTable>();
   readonly #view = new DataBlockView();
   #active: Memtable;
   /** Sealed while an epoch is closing, newest first: they come before it. */
@@ -325,22 +327,35 @@ export class LsmTree {
     }
   }
 
+  /** What is hot in these tables now, as far as they are here. */
+  heatOf(ids: ReadonlySet<string>): Heat {
+    return heatOf(
+      [...ids].flatMap((id) => this.#open.get(id) ?? []),
+      this.#blocks,
+    );
+  }
+
+  /** An output of a compaction that may be adopted later: what is hot in it goes to the caches. `bytes` must stay as they are. */
+  prepare(meta: TableMeta, bytes: Uint8Array, heat: Heat): void {
+    const table = new OpenTable(meta);
+    table.openFrom(bytes);
+    this.#prepared.set(meta.id, table);
+    this.#blocks.admit(table, bytes, hotOutputs(table, heat));
+  }
+
   /**
-   * Takes the result of a compaction in. `files`: the bytes of tables that were added, where they are at hand.
+   * Takes the result of a compaction in; ends what was prepared and is not part of it.
    * @throws `internal` TREE_VERSION_BROKEN if the edit does not fit this version
    */
-  adopt(edit: VersionEdit, files: ReadonlyMap<string, Uint8Array> = new Map()): void {
+  adopt(edit: VersionEdit): void {
     const version = applyEdit(this.#version, edit);
-    const inputs = [...edit.removed].flatMap((id) => this.#open.get(id) ?? []);
-    const hot = hotRanges(inputs, this.#blocks);
-    for (const meta of edit.added) {
-      const bytes = files.get(meta.id);
-      if (bytes === undefined) continue;
-      const table = new OpenTable(meta);
-      table.openFrom(bytes);
-      this.#open.set(meta.id, table);
-      this.#blocks.admit(table, bytes, hotOutputs(table, hot));
+    for (const { id } of edit.added) {
+      const table = this.#prepared.get(id);
+      if (table === undefined) continue;
+      this.#prepared.delete(id);
+      this.#open.set(id, table);
     }
+    this.#discardPrepared();
     this.#install(version);
   }
 
@@ -352,8 +367,14 @@ export class LsmTree {
   close(): void {
     for (const table of this.#open.values()) this.#blocks.forget(table);
     for (const table of this.#retired) this.#blocks.forget(table, true);
+    this.#discardPrepared();
     this.#open.clear();
     this.#retired = [];
+  }
+
+  #discardPrepared(): void {
+    for (const table of this.#prepared.values()) this.#blocks.forget(table, true);
+    this.#prepared.clear();
   }
 
   /** @hot */
@@ -489,7 +510,7 @@ export class LsmTree {
     table.openFrom(finished.bytes);
     this.#open.set(meta.id, table);
     // Its blocks were just written by the task that is likely to read them again.
-    this.#blocks.admit(table, finished.bytes, []);
+    this.#blocks.admit(table, finished.bytes, { memory: [], disk: 'all' });
     this.#install(applyEdit(this.#version, { removed: new Set(), added: [meta], level: 0 }));
     if (this.#sealed.at(-1) !== memtable)
       throw internal('FLUSH_ORDER', 'memtables were written out of order');

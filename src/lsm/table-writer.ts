@@ -26,7 +26,7 @@ import { ENTRY, ENTRY_EXPIRES } from './table-meta.ts';
 export type Compression = keyof typeof COMPRESSION;
 
 export interface TableOptions {
-  /** Contents of a data block before compression. Default 16 KiB. */
+  /** Contents of a data block before compression. Default 4 KiB. */
   readonly blockBytes: number;
   readonly compression: Compression;
   /**
@@ -37,7 +37,7 @@ export interface TableOptions {
 }
 
 export const TABLE_DEFAULTS: TableOptions = {
-  blockBytes: 16 * 1024,
+  blockBytes: 4 * 1024,
   compression: 'none',
   prefixLength: () => 0,
 };

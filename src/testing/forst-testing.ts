@@ -79,6 +79,7 @@ function mirroredBlocks(mirror: ReadonlyMap<string, Uint8Array>): BlockSource {
     admit: () => {},
     forget: () => {},
     hotBlocks: () => [],
+    blocksOnDisk: () => [],
     close: async () => {},
   };
 }

@@ -34,7 +34,7 @@ export function treeInMemory(cacheBytes = 0): TreeWorld {
       tree,
       options: OPTIONS,
       nowMs: () => 0,
-      run: (job, signal) =>
+      run: (job, signal, written) =>
         runCompaction(job, {
           store,
           blocks,
@@ -44,6 +44,7 @@ export function treeInMemory(cacheBytes = 0): TreeWorld {
           nowMs: 0,
           yieldToLoop: () => Promise.resolve(),
           signal,
+          written,
         }),
       failed: (error) => {
         throw error;

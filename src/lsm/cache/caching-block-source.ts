@@ -13,6 +13,7 @@
 import { copyOf } from '../../base/bytes.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import type {
+  Admission,
   BlockAddress,
   BlockRead,
   BlockSource,
@@ -159,9 +160,11 @@ export class CachingBlockSource implements BlockSource {
     });
   }
 
-  admit(file: StoredFile, bytes: Uint8Array, hot: readonly BlockAddress[]): void {
-    this.#disk?.putFile(file, bytes);
-    for (const { index, offset, length } of hot) {
+  admit(file: StoredFile, bytes: Uint8Array, { memory, disk }: Admission): void {
+    if (disk === 'all' || this.#disk?.hasRoom(bytes.length) === true)
+      this.#disk?.putFile(file, bytes);
+    else this.#admitToDisk(file, bytes, disk);
+    for (const { index, offset, length } of memory) {
       const stored = copyOf(bytes, offset, offset + length);
       const place = { object: file.object, offset: file.offset + offset };
       this.#memory.insert(file.fileNo, index, openBlock(stored, place), true);
@@ -177,6 +180,10 @@ export class CachingBlockSource implements BlockSource {
     return this.#memory.hotBlocks(file.fileNo, limit);
   }
 
+  blocksOnDisk(file: StoredFile): readonly number[] {
+    return this.#disk?.hotBlocks(file) ?? [];
+  }
+
   /** Memory of indexes and filters: leaves so much less for blocks. Negative to give it back. */
   pin(bytes: number): void {
     this.#memory.pin(bytes);
@@ -188,6 +195,14 @@ export class CachingBlockSource implements BlockSource {
     await Promise.allSettled([...flights].map(({ arrived }) => arrived));
     this.#memory.clear();
     await this.#disk?.close();
+  }
+
+  #admitToDisk(file: StoredFile, bytes: Uint8Array, blocks: readonly BlockAddress[]): void {
+    for (const block of blocks) {
+      const { offset, length } = block;
+      // A block that waits to be written must not keep its file.
+      this.#disk?.putBlock(file, block, copyOf(bytes, offset, offset + length));
+    }
   }
 
   /** B1 */

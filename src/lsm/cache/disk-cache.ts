@@ -2,9 +2,10 @@
  * Blocks on local disk, under a budget: between memory and the object store.
  *
  * Segments are written one after the other; when space runs out the oldest is emptied: blocks in it that were read since they came are
- * written again, the rest goes (FIFO with a second chance). New files are written through whole, large ones in a segment of their own, so that
- * a file that compaction has replaced gives its space back at once; fetched blocks share segments. What a process leaves is found again
- * by the next owner of the folder. Nothing here is needed: whoever misses asks the store.
+ * written again, the rest goes (FIFO with a second chance). Before the oldest come segments more than half of which belongs to files that
+ * compaction has replaced: all that lives in those is written again. New files are written through whole, large ones in a segment of their
+ * own, which goes with its file; single blocks share segments. What a process leaves is found again by the next owner of the folder.
+ * Nothing here is needed: whoever misses asks the store.
  *
  * Invariants
  *  D1  A place is in the index only after its bytes were written; what is read is verified by the block's checksum every time.
@@ -109,6 +110,20 @@ export class DiskCache {
       cached.blocks.set(block.index, undefined);
       return undefined;
     }
+  }
+
+  /** Whether so much can be taken in without pushing anything out. */
+  hasRoom(length: number): boolean {
+    return this.#bytes + length + 2 * this.#segmentBytes <= this.#params.budgetBytes;
+  }
+
+  /** Blocks of a file that were fetched, or read since they came. */
+  hotBlocks(file: StoredFile): readonly number[] {
+    const cached = this.#files.get(this.#keyOf(file));
+    if (cached === undefined) return [];
+    const hot = new Set(cached.used.keys());
+    for (const [block, extent] of cached.blocks) if (extent !== undefined) hot.add(block);
+    return [...hot];
   }
 
   /** Writes a new file through. `bytes` must stay as they are. */
@@ -223,8 +238,9 @@ export class DiskCache {
       this.#files.set(key, cached);
     }
     const before = block === WHOLE_FILE ? cached.whole : cached.blocks.get(block);
-    if (before !== undefined) before.segment.live--;
+    if (before !== undefined) retire(before);
     extent.segment.live++;
+    extent.segment.liveBytes += extent.length;
     if (block === WHOLE_FILE) cached.whole = extent;
     else cached.blocks.set(block, extent);
   }
@@ -260,12 +276,11 @@ export class DiskCache {
     }
   }
 
-  /** D2: drops the oldest segments until so much fits in `keep`; false if it never will. */
+  /** D2: drops segments until so much fits in `keep`; false if it never will. */
   #makeRoom(length: number, keep: DiskSegment): boolean {
     const { budgetBytes } = this.#params;
-    const oldest = (): DiskSegment | undefined => this.#segments.find((one) => one !== keep);
     while (this.#bytes + length > budgetBytes) {
-      const victim = oldest();
+      const victim = this.#leaving?.segment ?? this.#victim(keep);
       if (victim === undefined) return false;
       this.#dropSegment(victim);
     }
@@ -274,7 +289,7 @@ export class DiskCache {
       this.#leaving === undefined &&
       this.#bytes + length + 2 * this.#segmentBytes > budgetBytes
     ) {
-      const next = oldest();
+      const next = this.#victim(keep);
       // What is saved from it must not go back into it.
       if (next === this.#current) this.#sealCurrent();
       if (next !== undefined) this.#leaving = { segment: next, saves: this.#savesOf(next) };
@@ -282,8 +297,17 @@ export class DiskCache {
     return true;
   }
 
-  /** What was used of a segment, as work that saves it, the hottest last. */
+  #victim(keep: DiskSegment): DiskSegment | undefined {
+    return (
+      this.#segments.find((one) => one !== keep && one.isMostlyDead) ??
+      this.#segments.find((one) => one !== keep)
+    );
+  }
+
+  /** What is worth saving of a segment, as work that saves it. */
   #savesOf(segment: DiskSegment): (() => void)[] {
+    if (segment.isMostlyDead)
+      return segment.extents.map((extent) => () => this.#moveExtent(extent));
     const saves: (() => void)[] = [];
     for (const key of new Set(segment.extents.map(({ key }) => key))) {
       const cached = this.#files.get(key);
@@ -309,6 +333,14 @@ export class DiskCache {
     if (stored !== undefined) this.#put(key, address.index, stored);
   }
 
+  /** Writes a block again, if it is still the one to be read. */
+  #moveExtent(extent: DiskExtent): void {
+    const { segment, key, block, position, length } = extent;
+    if (block === WHOLE_FILE || this.#files.get(key)?.blocks.get(block) !== extent) return;
+    const stored = Buffer.allocUnsafeSlow(length);
+    if (segment.file.read(stored, position)) this.#put(key, block, stored);
+  }
+
   #dropSegment(segment: DiskSegment): void {
     if (segment.gone) return;
     this.#segments.splice(this.#segments.indexOf(segment), 1);
@@ -326,13 +358,13 @@ export class DiskCache {
     if (extent.block === WHOLE_FILE) {
       if (cached.whole !== extent) return;
       cached.whole = undefined;
-      extent.segment.live--;
+      retire(extent);
       for (const [block, own] of blocks) if (own === undefined) blocks.delete(block);
       for (const block of used.keys()) if (!blocks.has(block)) used.delete(block);
     } else if (blocks.get(extent.block) === extent) {
       blocks.delete(extent.block);
       used.delete(extent.block);
-      extent.segment.live--;
+      retire(extent);
     }
     if (cached.whole === undefined && blocks.size === 0) this.#files.delete(extent.key);
   }
@@ -355,6 +387,11 @@ export class DiskCache {
     }
     return key;
   }
+}
+
+function retire({ segment, length }: DiskExtent): void {
+  segment.live--;
+  segment.liveBytes -= length;
 }
 
 /** @hot */

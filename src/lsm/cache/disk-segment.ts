@@ -57,8 +57,9 @@ export class DiskSegment {
   sealed = false;
   /** Dropped by its owner. */
   gone = false;
-  /** Extents that somebody may still ask for. */
+  /** Extents that somebody may still ask for, and their bytes. */
   live = 0;
+  liveBytes = 0;
 
   private constructor(segmentNo: number, file: DiskFile, index: Buffer) {
     this.segmentNo = segmentNo;
@@ -129,6 +130,11 @@ export class DiskSegment {
   /** Whether nothing that is in it, or will be, is worth its space. */
   get isGarbage(): boolean {
     return this.sealed && this.live === 0 && this.extents.length === this.#reserved;
+  }
+
+  /** Whether most of it is of no use to anybody. */
+  get isMostlyDead(): boolean {
+    return this.sealed && this.liveBytes < (this.used - this.overheadBytes) / 2;
   }
 
   get hasManyUnwritten(): boolean {

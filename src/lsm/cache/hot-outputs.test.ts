@@ -29,19 +29,17 @@ test('what was hot in memory before a compaction is in memory after it, and what
   const hot = [3, 700, 1501].map(keyOf);
   await tree.lookupAll(hot);
   const inputs = tree.version.runs;
-  const outputs = await runCompaction(
+  const removed = new Set(inputs.flatMap(({ tables }) => tables.map(({ id }) => id)));
+  const heat = tree.heatOf(removed);
+  const added = await runCompaction(
     { kind: 'merge', reason: 'test', inputs, level: 1, bottom: true },
-    { store, blocks, files, table, fileBytes: 20_000, nowMs: 0, yieldToLoop },
+    {
+      ...{ store, blocks, files, table, fileBytes: 20_000, nowMs: 0, yieldToLoop },
+      written: (meta, bytes) => tree.prepare(meta, bytes, heat),
+    },
   );
   const requests = blocks.metrics.requests;
-  tree.adopt(
-    {
-      removed: new Set(inputs.flatMap(({ tables }) => tables.map(({ id }) => id))),
-      added: outputs.map(({ meta }) => meta),
-      level: 1,
-    },
-    new Map(outputs.map(({ meta, bytes }) => [meta.id, bytes])),
-  );
+  tree.adopt({ removed, added, level: 1 });
   for (const key of hot) assert.notEqual(tree.lookupResident(key), undefined);
   assert.equal(tree.lookupResident(keyOf(1100)), undefined);
   assert.equal(blocks.metrics.requests, requests);

@@ -13,7 +13,7 @@ import { type TableMetaJson, tableMetaToJson } from '../table-meta.ts';
 import type { Compression, TableOptions } from '../table-writer.ts';
 import { type TreeVersionJson, versionFromJson } from '../tree-version.ts';
 import type { CompactionJob } from './pick-compaction.ts';
-import { runCompaction } from './run-compaction.ts';
+import { type OutputWritten, runCompaction } from './run-compaction.ts';
 
 const TASK_VERSION = 1;
 
@@ -43,7 +43,12 @@ export type PrefixLengths = Readonly<Record<string, TableOptions['prefixLength']
 
 /** Runs compactions somewhere. @throws `unavailable` when it cannot, or the signal's reason */
 export interface CompactionExecutor {
-  run(task: CompactionTask, signal: AbortSignal): Promise<CompactionResult>;
+  /** `written` is told of every output, where its bytes come this way at all. */
+  run(
+    task: CompactionTask,
+    signal: AbortSignal,
+    written?: OutputWritten,
+  ): Promise<CompactionResult>;
   close(): Promise<void>;
 }
 
@@ -119,9 +124,10 @@ export async function runTask(
     readonly suffix: string;
     readonly yieldToLoop: () => Promise<void>;
     readonly signal?: AbortSignal;
+    readonly written?: OutputWritten;
   },
 ): Promise<CompactionResult> {
-  const { store, prefixLengths, suffix, yieldToLoop, signal } = params;
+  const { store, prefixLengths, suffix, yieldToLoop, signal, written } = params;
   const prefixLength = prefixLengths[task.prefixes];
   if (prefixLength === undefined)
     throw new MillraceError(
@@ -143,9 +149,10 @@ export async function runTask(
       nowMs,
       yieldToLoop,
       ...(signal === undefined ? {} : { signal }),
+      ...(written === undefined ? {} : { written }),
     },
   );
-  return { tables: outputs.map(({ meta }) => tableMetaToJson(meta)) };
+  return { tables: outputs.map(tableMetaToJson) };
 }
 
 function numberedFiles(store: ObjectStore, prefix: string): TableFiles {

@@ -6,6 +6,7 @@ import {
   fromWireError,
   type WireError,
 } from '../../base/errors.ts';
+import { type TableMetaJson, tableMetaFromJson, tableMetaToJson } from '../table-meta.ts';
 import type { MessageLink } from '../../base/world.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import {
@@ -16,6 +17,7 @@ import {
   type PrefixLengths,
   runTask,
 } from './compaction-task.ts';
+import type { OutputWritten } from './run-compaction.ts';
 
 interface Request {
   readonly id: number;
@@ -24,15 +26,21 @@ interface Request {
 
 interface Response {
   readonly id: number;
+  /** One file of the result; more is to come. */
+  readonly written?: { readonly table: TableMetaJson; readonly bytes: Uint8Array };
   readonly result?: CompactionResult;
   readonly error?: WireError;
+}
+
+interface Waiting extends PromiseWithResolvers<CompactionResult> {
+  readonly written: OutputWritten | undefined;
 }
 
 /** The end that asks. */
 export class LinkedCompaction implements CompactionExecutor {
   readonly #link: MessageLink;
   readonly #closed: () => Promise<void>;
-  readonly #waiting = new Map<number, PromiseWithResolvers<CompactionResult>>();
+  readonly #waiting = new Map<number, Waiting>();
   #requests = 0;
   #gone = false;
 
@@ -44,10 +52,14 @@ export class LinkedCompaction implements CompactionExecutor {
     link.onClose(() => this.#lose());
   }
 
-  async run(task: CompactionTask, signal: AbortSignal): Promise<CompactionResult> {
+  async run(
+    task: CompactionTask,
+    signal: AbortSignal,
+    written?: OutputWritten,
+  ): Promise<CompactionResult> {
     if (this.#gone) throw lost();
     const id = this.#requests++;
-    const waiting = Promise.withResolvers<CompactionResult>();
+    const waiting = { ...Promise.withResolvers<CompactionResult>(), written };
     this.#waiting.set(id, waiting);
     const abort = (): void => waiting.reject(asError(signal.reason));
     signal.addEventListener('abort', abort);
@@ -65,9 +77,10 @@ export class LinkedCompaction implements CompactionExecutor {
     return this.#closed();
   }
 
-  #receive({ id, result, error }: Response): void {
+  #receive({ id, written, result, error }: Response): void {
     const waiting = this.#waiting.get(id);
-    if (result !== undefined) waiting?.resolve(result);
+    if (written !== undefined) waiting?.written?.(tableMetaFromJson(written.table), written.bytes);
+    else if (result !== undefined) waiting?.resolve(result);
     else waiting?.reject(error === undefined ? lost() : fromWireError(error));
   }
 
@@ -92,7 +105,12 @@ export function serveCompaction(
   let last: Promise<void> = Promise.resolve();
   const work = async ({ id, task }: Request): Promise<void> => {
     try {
-      const result = await runTask(checkTask(task, 'a task'), { ...params, suffix: '' });
+      const written: OutputWritten = (meta, bytes) =>
+        link.post(
+          { id, written: { table: tableMetaToJson(meta), bytes } } satisfies Response,
+          [bytes.buffer as ArrayBuffer], // a table writer's own; nobody here reads it any more
+        );
+      const result = await runTask(checkTask(task, 'a task'), { ...params, suffix: '', written });
       link.post({ id, result } satisfies Response);
     } catch (error) {
       link.post({ id, error: toWireError(error) } satisfies Response);

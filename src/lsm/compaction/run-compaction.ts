@@ -26,6 +26,8 @@ import { clippedRanges } from './clipped-ranges.ts';
 
 /** Entries between two looks at other work: about 3 ms. */
 const ENTRIES_PER_SLICE = 2048;
+/** Of each run. */
+const READ_AHEAD_BYTES = 1 << 20;
 const NO_BYTES = new Uint8Array(0);
 /** Of a buffer for a file, so that a small one has room for its index. */
 const FILE_BYTES_LEAST = 65_536;
@@ -40,18 +42,16 @@ export interface CompactionParams {
   readonly nowMs: number;
   readonly yieldToLoop: () => Promise<void>;
   readonly signal?: AbortSignal;
+  readonly written?: OutputWritten;
 }
 
-export interface CompactionOutput {
-  readonly meta: TableMeta;
-  /** The file as it was written, for caches. */
-  readonly bytes: Uint8Array;
-}
+/** Is given each file of a result once it is durable, to keep: caches want what is in it. */
+export type OutputWritten = (meta: TableMeta, bytes: Uint8Array) => void;
 
 export async function runCompaction(
   job: CompactionJob,
   params: CompactionParams,
-): Promise<readonly CompactionOutput[]> {
+): Promise<readonly TableMeta[]> {
   const merge = new Merge(job, params);
   try {
     return await merge.run();
@@ -64,13 +64,25 @@ class Merge {
   readonly #job: CompactionJob;
   readonly #params: CompactionParams;
   readonly #tables: readonly OpenTable[];
-  readonly #outputs: CompactionOutput[] = [];
+  readonly #outputs: TableMeta[] = [];
   /** Newest first; tables of one run follow each other. */
-  #sources: RunCursor[] = [];
+  #sources: readonly RunCursor[] = [];
+  /** Those that are not at their end, by key; of equal keys the newest first. */
+  readonly #order: RunCursor[] = [];
+  /** Whether any source deletes ranges. */
+  #ranged = false;
   #ranges: readonly KeyRange[] = [];
   readonly #keys = new KeyArena();
   #writer: TableWriter | undefined;
   #writerFrom: Uint8Array = NO_BYTES;
+  /** What is left of the key at hand; kind -1: nothing. */
+  #kind = -1;
+  #keyStart = 0;
+  #keyEnd = 0;
+  #expiryMs = 0;
+  #value: Uint8Array = NO_BYTES;
+  #valueStart = 0;
+  #valueEnd = 0;
 
   constructor(job: CompactionJob, params: CompactionParams) {
     this.#job = job;
@@ -82,16 +94,20 @@ class Merge {
     for (const table of this.#tables) this.#params.blocks.forget(table);
   }
 
-  async run(): Promise<readonly CompactionOutput[]> {
+  async run(): Promise<readonly TableMeta[]> {
     const { store, signal } = this.#params;
     await Promise.all(this.#tables.map((table) => table.open(store, signal)));
     let at = 0;
-    this.#sources = this.#job.inputs.map(({ tables }) => {
+    this.#sources = this.#job.inputs.map(({ tables }, rank) => {
       const run = this.#tables.slice(at, at + tables.length);
       at += tables.length;
-      return new RunCursor(run, this.#params.blocks);
+      return new RunCursor(run, this.#params.blocks, rank);
     });
-    for (const source of this.#sources) await source.next(signal);
+    this.#ranged = this.#sources.some((source) => source.hasRanges);
+    for (const source of this.#sources) {
+      await source.next(signal);
+      this.#enter(source);
+    }
     if (!this.#job.bottom) this.#ranges = normalizeRanges(this.#tables.flatMap(clippedRanges));
     await this.#merge();
     await this.#finish(undefined);
@@ -100,10 +116,15 @@ class Merge {
 
   async #merge(): Promise<void> {
     let sinceYield = 0;
-    for (;;) {
-      const first = this.#smallest();
-      if (first === -1) return;
-      await this.#take(first);
+    while (this.#order.length > 0) {
+      const holders = this.#fold();
+      if (this.#kind !== -1) {
+        if (this.#writer !== undefined && this.#writer.size >= this.#params.fileBytes)
+          await this.#finish(copyOf(this.#keys.bytes, this.#keyStart, this.#keyEnd));
+        this.#write();
+      }
+      const waits = this.#advance(holders);
+      if (waits !== undefined) await waits;
       if (++sinceYield < ENTRIES_PER_SLICE) continue;
       sinceYield = 0;
       this.#params.signal?.throwIfAborted();
@@ -111,89 +132,82 @@ class Merge {
     }
   }
 
-  /** @hot */
-  #smallest(): number {
-    const sources = this.#sources;
-    let best = -1;
-    for (let i = 0; i < sources.length; i++) {
-      const cursor = sources[i]!.cursor;
-      if (cursor === undefined) continue;
-      if (best === -1) {
-        best = i;
-        continue;
-      }
-      const other = sources[best]!.cursor!;
-      if (compareRanges(cursor.key, 0, cursor.keyLength, other.key, 0, other.keyLength) < 0)
-        best = i;
+  /** @hot Folds the first key over all sources that have it. @returns how many have: they come first in `#order` */
+  #fold(): number {
+    const order = this.#order;
+    const head = order[0]!.cursor!;
+    // The cursor's key changes when it advances; the writer refers to keys until their block is written.
+    const start = this.#keys.add(head.key, head.keyLength);
+    const key = this.#keys.bytes;
+    const end = start + head.keyLength;
+    this.#keyStart = start;
+    this.#keyEnd = end;
+    this.#kind = -1;
+    let holders = 1;
+    while (holders < order.length) {
+      const other = order[holders]!.cursor!;
+      if (compareRanges(other.key, 0, other.keyLength, key, start, end) !== 0) break;
+      holders++;
     }
-    return best;
+    if (this.#ranged) {
+      this.#takeUnderRanges(holders, key);
+    } else {
+      for (let i = 0; i < holders; i++) if (this.#take(order[i]!.cursor!)) break;
+    }
+    if (this.#job.bottom && this.#kind !== -1) {
+      if (this.#kind === ENTRY.delete || this.#expiryMs <= this.#params.nowMs) this.#kind = -1;
+      else if (this.#kind === ENTRY.merge) this.#kind = ENTRY.putMerge;
+    }
+    return holders;
   }
 
-  /** Folds one key over all sources that have it, and writes what is left of it. */
-  async #take(first: number): Promise<void> {
-    const head = this.#sources[first]!.cursor!;
-    const { keyLength } = head;
-    // The cursor's key changes when it advances; the writer refers to keys until their block is written.
-    const keyStart = this.#keys.add(head.key, keyLength);
-    const key = this.#keys.bytes;
-    const keyEnd = keyStart + keyLength;
-    let kind = -1;
-    let value: Uint8Array = NO_BYTES;
-    let valueStart = 0;
-    let valueEnd = 0;
-    let expiryMs = Number.POSITIVE_INFINITY;
-    let settled = this.#hidden(first, key, keyStart, keyEnd);
-    for (let i = first; i < this.#sources.length; i++) {
-      const other = this.#sources[i]!;
-      const { cursor } = other;
-      if (
-        cursor !== undefined &&
-        compareRanges(cursor.key, 0, cursor.keyLength, key, keyStart, keyEnd) === 0
-      ) {
-        if (!settled) {
-          if (kind === -1) {
-            kind = cursor.kind;
-            value = cursor.value;
-            valueStart = cursor.valueStart;
-            valueEnd = cursor.valueEnd;
-            expiryMs = cursor.expiryMs;
-          } else {
-            const older = cursor.value.subarray(cursor.valueStart, cursor.valueEnd);
-            const newer = value.subarray(valueStart, valueEnd);
-            [kind, value] = onto(cursor.kind, older, newer);
-            valueStart = 0;
-            valueEnd = value.length;
-          }
-          settled = kind !== ENTRY.merge;
-        }
-        const advanced = other.next(this.#params.signal);
-        if (advanced !== undefined) await advanced;
+  #takeUnderRanges(holders: number, key: Uint8Array): void {
+    let held = 0;
+    for (const source of this.#sources) {
+      if (held < holders && this.#order[held] === source) {
+        held++;
+        if (this.#take(source.cursor!)) return;
       }
-      if (!settled && other.hides(key, keyStart, keyEnd)) {
-        settled = true;
-        // Nothing is under it: the operands are all there is.
-        if (kind === ENTRY.merge) kind = ENTRY.putMerge;
-      }
+      if (!source.hides(key, this.#keyStart, this.#keyEnd)) continue;
+      // Nothing is under it: the operands are all there is.
+      if (this.#kind === ENTRY.merge) this.#kind = ENTRY.putMerge;
+      return;
     }
-    if (kind === -1) return;
-    if (this.#job.bottom) {
-      if (kind === ENTRY.delete || expiryMs <= this.#params.nowMs) return;
-      if (kind === ENTRY.merge) kind = ENTRY.putMerge;
+  }
+
+  /** @hot Takes the next older entry of the key. @returns true when nothing older matters */
+  #take(cursor: EntryCursor): boolean {
+    if (this.#kind === -1) {
+      this.#kind = cursor.kind;
+      this.#value = cursor.value;
+      this.#valueStart = cursor.valueStart;
+      this.#valueEnd = cursor.valueEnd;
+      this.#expiryMs = cursor.expiryMs;
+    } else {
+      const older = cursor.value.subarray(cursor.valueStart, cursor.valueEnd);
+      const newer = this.#value.subarray(this.#valueStart, this.#valueEnd);
+      [this.#kind, this.#value] = onto(cursor.kind, older, newer);
+      this.#valueStart = 0;
+      this.#valueEnd = this.#value.length;
     }
-    if (this.#writer !== undefined && this.#writer.size >= this.#params.fileBytes)
-      await this.#finish(copyOf(key, keyStart, keyEnd));
+    return this.#kind !== ENTRY.merge;
+  }
+
+  /** @hot */
+  #write(): void {
     this.#writer ??= new TableWriter(this.#params.table, this.#bytesExpected());
-    const stored = expiryMs === Number.POSITIVE_INFINITY ? kind : kind | ENTRY_EXPIRES;
+    const key = this.#keys.bytes;
+    const expiryMs = this.#expiryMs;
     this.#writer.add(
       key,
-      keyStart,
-      keyEnd,
-      fingerprint(key, keyStart, keyEnd),
-      stored,
+      this.#keyStart,
+      this.#keyEnd,
+      fingerprint(key, this.#keyStart, this.#keyEnd),
+      expiryMs === Number.POSITIVE_INFINITY ? this.#kind : this.#kind | ENTRY_EXPIRES,
       expiryMs,
-      value,
-      valueStart,
-      valueEnd,
+      this.#value,
+      this.#valueStart,
+      this.#valueEnd,
     );
   }
 
@@ -204,9 +218,54 @@ class Merge {
     return Math.min(fileBytes + (fileBytes >> 3), all + (all >> 3) + FILE_BYTES_LEAST);
   }
 
-  #hidden(first: number, key: Uint8Array, start: number, end: number): boolean {
-    for (let i = 0; i < first; i++) if (this.#sources[i]!.hides(key, start, end)) return true;
-    return false;
+  /** @hot Moves the first sources on to their next keys; a promise when something has to be fetched. */
+  #advance(holders: number): Promise<void> | undefined {
+    const order = this.#order;
+    if (holders > 1) return this.#advanceAll(order.splice(0, holders), 0);
+    const source = order[0]!;
+    const waits = source.next(this.#params.signal);
+    if (waits === undefined) {
+      this.#settle(source);
+      return undefined;
+    }
+    order.shift();
+    return this.#enterLater([source], 0, waits);
+  }
+
+  #advanceAll(sources: readonly RunCursor[], from: number): Promise<void> | undefined {
+    for (let i = from; i < sources.length; i++) {
+      const waits = sources[i]!.next(this.#params.signal);
+      if (waits !== undefined) return this.#enterLater(sources, i, waits);
+      this.#enter(sources[i]!);
+    }
+    return undefined;
+  }
+
+  async #enterLater(
+    sources: readonly RunCursor[],
+    at: number,
+    waits: Promise<void>,
+  ): Promise<void> {
+    await waits;
+    this.#enter(sources[at]!);
+    await this.#advanceAll(sources, at + 1);
+  }
+
+  /** @hot The first source has a new key: sources that are before it now move up. */
+  #settle(source: RunCursor): void {
+    const order = this.#order;
+    let at = 0;
+    while (at + 1 < order.length && order[at + 1]!.isBefore(source)) {
+      order[at] = order[at + 1]!;
+      at++;
+    }
+    order[at] = source;
+  }
+
+  #enter(source: RunCursor): void {
+    if (source.cursor === undefined) return;
+    this.#order.unshift(source);
+    this.#settle(source);
   }
 
   /** Ends a file; `next` is the first key of the one that follows: range deletes are cut there. */
@@ -225,10 +284,9 @@ class Merge {
       minEpoch: Math.min(...metas.map(({ minEpoch }) => minEpoch)),
       maxEpoch: Math.max(...metas.map(({ maxEpoch }) => maxEpoch)),
     };
-    this.#outputs.push({
-      meta: placedTable(file, { ...finished, ...epochs }),
-      bytes: finished.bytes,
-    });
+    const meta = placedTable(file, { ...finished, ...epochs });
+    this.#outputs.push(meta);
+    this.#params.written?.(meta, finished.bytes);
   }
 }
 
@@ -289,17 +347,32 @@ class RunCursor {
   readonly #tables: readonly OpenTable[];
   readonly #blocks: BlockSource;
   readonly #ranges: readonly KeyRange[];
+  readonly #rank: number;
   #at = -1;
   /** On an entry; undefined at the end. */
   cursor: EntryCursor | undefined;
 
-  constructor(tables: readonly OpenTable[], blocks: BlockSource) {
+  /** `rank`: lower ones are newer. */
+  constructor(tables: readonly OpenTable[], blocks: BlockSource, rank: number) {
     this.#tables = tables;
     this.#blocks = blocks;
+    this.#rank = rank;
     this.#ranges = normalizeRanges(tables.flatMap(clippedRanges));
   }
 
-  /** Advances; a promise when something has to be fetched. */
+  get hasRanges(): boolean {
+    return this.#ranges.length > 0;
+  }
+
+  /** @hot Neither is at its end. */
+  isBefore(other: RunCursor): boolean {
+    const a = this.cursor!;
+    const b = other.cursor!;
+    const order = compareRanges(a.key, 0, a.keyLength, b.key, 0, b.keyLength);
+    return order < 0 || (order === 0 && this.#rank < other.#rank);
+  }
+
+  /** @hot Advances; a promise when something has to be fetched. */
   next(signal: AbortSignal | undefined): Promise<void> | undefined {
     const step = this.cursor?.advance() ?? 'end';
     if (step === 'entry') return undefined;
@@ -322,7 +395,7 @@ class RunCursor {
           this.cursor = undefined;
           return;
         }
-        this.cursor = new TableCursor(table, this.#blocks, NO_BYTES, undefined);
+        this.cursor = new TableCursor(table, this.#blocks, NO_BYTES, undefined, READ_AHEAD_BYTES);
       }
       step = this.cursor!.advance();
     }

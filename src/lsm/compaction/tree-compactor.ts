@@ -3,6 +3,7 @@
  *
  * A job that fails leaves garbage and nothing else; it is tried again when the tree has changed.
  */
+import type { Heat } from '../cache/hot-outputs.ts';
 import type { LsmTree } from '../lsm-tree.ts';
 import type { TableMeta } from '../table-meta.ts';
 import type { TreeVersion } from '../tree-version.ts';
@@ -12,18 +13,18 @@ import {
   pickCompaction,
   stallOf,
 } from './pick-compaction.ts';
-
-/** A table that came out of a compaction; its bytes, where they are at hand. */
-export interface CompactedTable {
-  readonly meta: TableMeta;
-  readonly bytes: Uint8Array | undefined;
-}
+import type { OutputWritten } from './run-compaction.ts';
 
 export interface TreeCompactorParams {
   readonly tree: LsmTree;
   readonly options: CompactionOptions;
   readonly nowMs: () => number;
-  readonly run: (job: CompactionJob, signal: AbortSignal) => Promise<readonly CompactedTable[]>;
+  /** `written` is told of every output, where its bytes are at hand. */
+  readonly run: (
+    job: CompactionJob,
+    signal: AbortSignal,
+    written: OutputWritten,
+  ) => Promise<readonly TableMeta[]>;
   readonly failed: (error: unknown) => void;
 }
 
@@ -93,17 +94,16 @@ export class TreeCompactor {
       tree.adopt({ removed, added: job.kind === 'move' ? tables : [], level: job.level });
       return;
     }
-    const outputs = await run(job, signal);
+    let heat: Heat | undefined;
+    const added = await run(job, signal, (meta, bytes) => {
+      if (signal.aborted) return;
+      heat ??= tree.heatOf(removed);
+      tree.prepare(meta, bytes, heat);
+    });
     // The tree may have been closed meanwhile: then the result is garbage.
     if (signal.aborted) return;
     this.bytesRead += tables.reduce((sum, { length }) => sum + length, 0);
-    this.bytesWritten += outputs.reduce((sum, { meta }) => sum + meta.length, 0);
-    const added = outputs.map(({ meta }) => meta);
-    const files = new Map(
-      outputs.flatMap(({ meta, bytes }) =>
-        bytes === undefined ? [] : [[meta.id, bytes] as const],
-      ),
-    );
-    tree.adopt({ removed, added, level: job.level }, files);
+    this.bytesWritten += added.reduce((sum, { length }) => sum + length, 0);
+    tree.adopt({ removed, added, level: job.level });
   }
 }

@@ -10,9 +10,9 @@ import {
   type CompactionOptions,
 } from '../../lsm/compaction/pick-compaction.ts';
 import { type CompactionExecutor, taskOf } from '../../lsm/compaction/compaction-task.ts';
-import { runCompaction } from '../../lsm/compaction/run-compaction.ts';
-import { type CompactedTable, TreeCompactor } from '../../lsm/compaction/tree-compactor.ts';
-import { tableMetaFromJson } from '../../lsm/table-meta.ts';
+import { type OutputWritten, runCompaction } from '../../lsm/compaction/run-compaction.ts';
+import { TreeCompactor } from '../../lsm/compaction/tree-compactor.ts';
+import { type TableMeta, tableMetaFromJson } from '../../lsm/table-meta.ts';
 import { STATE_KEY_PREFIXES } from './state-key.ts';
 import type { BlockSource } from '../../lsm/block-source.ts';
 import { LsmTree, TREE_DEFAULTS } from '../../lsm/lsm-tree.ts';
@@ -139,8 +139,8 @@ export class ForstWorker {
       tree,
       options,
       nowMs,
-      run: async (job, signal) => {
-        const elsewhere = await this.#compactElsewhere(job, params.attemptId, signal);
+      run: async (job, signal, written) => {
+        const elsewhere = await this.#compactElsewhere(job, params.attemptId, signal, written);
         if (elsewhere !== undefined) return elsewhere;
         return runCompaction(job, {
           store,
@@ -151,6 +151,7 @@ export class ForstWorker {
           nowMs: nowMs(),
           yieldToLoop: params.yieldToLoop,
           signal,
+          written,
         });
       },
       failed: (error) => log('a compaction failed and will be tried again', error),
@@ -162,7 +163,8 @@ export class ForstWorker {
     job: CompactionJob,
     attemptId: string,
     signal: AbortSignal,
-  ): Promise<readonly CompactedTable[] | undefined> {
+    written: OutputWritten,
+  ): Promise<readonly TableMeta[] | undefined> {
     const { executor, files, nowMs, log } = this.#params;
     const bytes = job.inputs.reduce(
       (sum, { tables }) => sum + tables.reduce((inner, { length }) => inner + length, 0),
@@ -179,8 +181,8 @@ export class ForstWorker {
       output: files.compactionOutput(attemptId),
     });
     try {
-      const { tables } = await executor.run(task, signal);
-      return tables.map((meta) => ({ meta: tableMetaFromJson(meta), bytes: undefined }));
+      const { tables } = await executor.run(task, signal, written);
+      return tables.map(tableMetaFromJson);
     } catch (error) {
       if (signal.aborted) throw error;
       log('a compaction is done here, because it could not be done elsewhere', error);
