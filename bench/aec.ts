@@ -133,7 +133,7 @@ async function measure({
       prepare: (_input, batch, gate) => operator.prepareBatch(batch, gate),
       process: (_input, batch) => operator.processBatch(batch),
       available: () => true,
-      readsWhatIsWritten: false,
+      oneByOne: false,
       apply: () => 'done',
     },
     residency: reads,
@@ -142,6 +142,7 @@ async function measure({
     codecOf: () => batchCodec<unknown>(t.int32() as never), // the records are integers
     config: { 'execution.async-state.in-flight-records-limit': inFlightMax },
     metrics: { counter: () => ({ inc: () => {} }), gauge: () => {} },
+    clock: { wallMs: () => Date.now(), monotonicMs: () => performance.now() },
     wake: () => {},
     fail: (error) => {
       throw error;

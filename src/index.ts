@@ -85,6 +85,7 @@ export {
   type AggregateFunction,
   type AggregatingState,
   aggregatingState,
+  asyncState,
   type ListState,
   listState,
   type MapState,
@@ -97,6 +98,7 @@ export {
   type ValueState,
   valueState,
 } from './state/descriptor.ts';
+export type * from './state/async-states.ts';
 export type { BroadcastState, ReadOnlyBroadcastState } from './state/operator-state.ts';
 
 // Sources, sinks, event time

@@ -15,6 +15,8 @@ import type {
   KeyedCoProcessFunction,
   StateDeclaration,
 } from '../operators/functions.ts';
+import { AsyncKeyedCoProcessOperator } from '../operators/async-keyed-co-process-operator.ts';
+import { mayWait } from '../operators/prefetch.ts';
 import { KeyedCoProcessOperator } from '../operators/keyed-co-process-operator.ts';
 import { schemaToJson } from '../types/schema-json.ts';
 import type { Schema } from '../types/schema.ts';
@@ -169,9 +171,14 @@ export class KeyedConnectedStreams<A, B, K> {
       StateDeclaration
     >; // the graph feeds it A and B by K
     const keys = [this.#first.keyOf, this.#second.keyOf] as const;
+    const { processElement1, processElement2, onTimer, state } = process;
+    const waits = mayWait([processElement1, processElement2, onTimer], state);
     return addTwoInput(this.#first.stream.graph, {
       type: 'keyed-co-process',
-      create: () => new KeyedCoProcessOperator(user, keys),
+      create: () =>
+        waits
+          ? new AsyncKeyedCoProcessOperator(user, keys)
+          : new KeyedCoProcessOperator(user, keys),
       description: { key: this.#first.label, state: Object.keys(process.state ?? {}) },
       inputs: [...this.#first.inputs(1), ...this.#second.inputs(2)],
       schema,

@@ -7,7 +7,9 @@ import type {
   ReduceFunction,
   StateDeclaration,
 } from '../operators/functions.ts';
+import { AsyncKeyedProcessOperator } from '../operators/async-keyed-process-operator.ts';
 import { KeyedProcessOperator } from '../operators/keyed-process-operator.ts';
+import { mayWait } from '../operators/prefetch.ts';
 import type { AnyKeySelector } from '../operators/keyed-shell.ts';
 import {
   type AnyWindowAssigner,
@@ -56,7 +58,12 @@ export class KeyedStream<T, K> {
       unknown,
       StateDeclaration
     >; // the graph feeds it T by K
-    return this.transform('keyed-process', () => new KeyedProcessOperator(user, this.keyOf), {
+    const waits = mayWait([process.processElement, process.onTimer], process.state);
+    const create = (): OneInputOperator =>
+      waits
+        ? new AsyncKeyedProcessOperator(user, this.keyOf)
+        : new KeyedProcessOperator(user, this.keyOf);
+    return this.transform('keyed-process', create, {
       schema,
       description: { state: Object.keys(process.state ?? {}) },
     });

@@ -79,6 +79,12 @@ class Wants {
   readonly arrived = new Map<number, Uint8Array>();
 }
 
+/** A part of a prefix: `to` is left out. What is in memory may lie outside. */
+export interface ScanBounds {
+  readonly from?: Uint8Array;
+  readonly to?: Uint8Array;
+}
+
 export class LsmTree {
   readonly #store: ObjectStore;
   readonly #blocks: BlockSource;
@@ -216,7 +222,11 @@ export class LsmTree {
   }
 
   /** All live keys that begin with `prefix`, a prefix in the sense of `prefixLength`, in order. */
-  async scanPrefix(prefix: Uint8Array, signal?: AbortSignal): Promise<MergedScan> {
+  async scanPrefix(
+    prefix: Uint8Array,
+    signal?: AbortSignal,
+    { from = prefix, to = afterPrefix(prefix) }: ScanBounds = {},
+  ): Promise<MergedScan> {
     const cursors: EntryCursor[] = [];
     for (const memtable of this.#memtables()) {
       const frozen = memtable.sealed ? memtable : frozenPart(memtable, prefix, this.#options.table);
@@ -230,7 +240,7 @@ export class LsmTree {
       if (ranges.length > 0) return new MergedScan(cursors, signal);
     }
     const print = fingerprint(prefix, 0, prefix.length);
-    return this.#scan(cursors, prefix, afterPrefix(prefix), {
+    return this.#scan(cursors, from, to, {
       signal,
       skip: ({ parts }) => !mayContain(parts!.filter, print),
     });

@@ -14,6 +14,7 @@ import type {
 import { type AnyKeySelector, KeyedShellContext } from './keyed-shell.ts';
 import { KeyedTwoInput } from './keyed-two-input.ts';
 import { OperatorShell, ShellContext } from './operator-shell.ts';
+import type { PrefetchPlan } from './prefetch.ts';
 import { userCodeError } from './user-code-error.ts';
 
 type AnyDescriptor = BroadcastDescriptor<unknown, unknown>;
@@ -130,6 +131,7 @@ export class KeyedBroadcastProcessOperator extends KeyedTwoInput {
   readonly #descriptor: AnyDescriptor;
   readonly #keyOf: AnyKeySelector;
   #keyedContext!: KeyedBroadcastContext;
+  #plan!: PrefetchPlan<unknown>;
   #waiting: Promise<void> | undefined;
 
   constructor(user: KeyedUser, descriptor: AnyDescriptor, keyOf: AnyKeySelector) {
@@ -142,11 +144,12 @@ export class KeyedBroadcastProcessOperator extends KeyedTwoInput {
   override open(context: OperatorContext): void {
     super.open(context);
     this.#keyedContext.broadcast = broadcastOf(context, this.#descriptor);
+    this.#plan = this.#keyedContext.plan();
     this.#user.open?.();
   }
 
   prepareBatch1(batch: RecordBatch<unknown>, gate: RecordGate): void {
-    this.prepareEach(batch, this.#keyOf, gate);
+    this.prepareEach(batch, { keyOf: this.#keyOf, plan: this.#plan, gate });
   }
 
   get blocked(): boolean {
@@ -198,8 +201,8 @@ export class KeyedBroadcastProcessOperator extends KeyedTwoInput {
     this.#user.close?.();
   }
 
-  protected onTimer(timestamp: number): void {
-    this.#user.onTimer?.(timestamp, this.#keyedContext, this.shell.out);
+  protected onTimer(timestamp: number): unknown {
+    return this.#user.onTimer?.(timestamp, this.#keyedContext, this.shell.out);
   }
 
   protected override createContext(

@@ -49,6 +49,20 @@ export interface ProcessingTime {
   registerTimer(timestamp: number, callback: () => void): { cancel(): void };
 }
 
+/** What an operator whose functions may suspend asks of its task. All of it on the task's thread, at any time. */
+export interface Suspensions {
+  /**
+   * Begins a function of this key: at once, or when the one of the key that is under way has ended. Until it has ended no record of the
+   * key is handed over, and what the key has in memory stays there.
+   */
+  begin(key: unknown, start: () => void): void;
+  end(key: unknown): void;
+  /** Calls back when what `prepare` has noted by now has been loaded, or with what it failed with. */
+  afterLoad(resume: (error?: unknown) => void): void;
+  /** Waits until none runs. For `prepareSnapshot`. */
+  finishFunctions(): Promise<void>;
+}
+
 export interface OperatorContext {
   readonly jobId: string;
   readonly operatorId: string;
@@ -63,6 +77,8 @@ export interface OperatorContext {
   sideOutput(tag: string): Output<unknown> | undefined;
   /** Keyed operators only; see `requireKeyed`. */
   readonly keyed: KeyedStateBackend | undefined;
+  /** Of an operator with `suspends`; undefined for others. */
+  readonly suspensions?: Suspensions | undefined;
   readonly operatorState: OperatorStateStore;
   readonly processingTime: ProcessingTime;
   readonly metrics: MetricGroup;
@@ -88,6 +104,8 @@ export interface Operator {
   open(context: OperatorContext): void | Promise<void>;
   /** See O3. Absent: never blocked. */
   readonly blocked?: boolean;
+  /** Functions may suspend: records of one key are handed over one by one, each when the function of the last has ended. */
+  readonly suspends?: boolean;
   /** Emits what timers have collected; called after each slice of timers and each mail. */
   flush?(): void;
   /** Emits everything that belongs before the barrier. */

@@ -2,7 +2,7 @@
  * The functions users write. All are called on the task's thread, one at a time; a context object is valid only during the call it is
  * given to.
  */
-import type { StateDescriptor, StateOf } from '../state/descriptor.ts';
+import type { MapStateDescriptor, StateDescriptor, StateOf } from '../state/descriptor.ts';
 import type { ReadOnlyBroadcastState, BroadcastState } from '../state/operator-state.ts';
 import type { Schema } from '../types/schema.ts';
 import type { OutputTag } from './output-tag.ts';
@@ -21,6 +21,16 @@ export type ReduceFunction<T> = (a: T, b: T) => T;
 export type StateDeclaration = Readonly<Record<string, StateDescriptor>>;
 /** The same names with the state objects of the current key. */
 export type DeclaredState<S> = { readonly [N in keyof S]: StateOf<S[N]> };
+
+/**
+ * By name of a map state, the entries of it that a value needs: they are loaded with the batch that the value is in, instead of the whole
+ * map. Other entries of that map may be read only if it is declared by `asyncState`.
+ */
+export type Prefetch<V, S> = {
+  readonly [N in keyof S as S[N] extends { readonly kind: 'map' } ? N : never]?: (
+    value: V,
+  ) => Iterable<S[N] extends MapStateDescriptor<infer UK, infer _UV> ? UK : never>;
+};
 
 export interface FunctionContext {
   /** Of the record or timer; NO_TIMESTAMP (-Infinity) for a record without one. */
@@ -59,12 +69,25 @@ export interface ProcessFunction<I, O> {
   close?(): void;
 }
 
+/**
+ * A function with state and timers by key. `processElement` and `onTimer` may be `async`: then other keys go on while one waits, the
+ * records and timers of its own key follow one by one, and what it collects leaves when it has ended. What it reads by `await` is declared
+ * with `asyncState`; anything else may be awaited too.
+ */
 export interface KeyedProcessFunction<K, I, O, S extends StateDeclaration = Record<never, never>> {
   /** The keyed states this function uses. */
   readonly state?: S;
+  /** Entries of maps that processing a record reads. Default: maps are loaded whole. */
+  readonly prefetch?: Prefetch<I, S>;
+  /** The same for a timer, by its timestamp. */
+  readonly prefetchOnTimer?: Prefetch<number, S>;
   open?(): void;
-  processElement(value: I, context: KeyedContext<K, S>, out: Collector<O>): void;
-  onTimer?(timestamp: number, context: OnTimerContext<K, S>, out: Collector<O>): void;
+  processElement(value: I, context: KeyedContext<K, S>, out: Collector<O>): void | Promise<void>;
+  onTimer?(
+    timestamp: number,
+    context: OnTimerContext<K, S>,
+    out: Collector<O>,
+  ): void | Promise<void>;
   close?(): void;
 }
 
@@ -75,6 +98,7 @@ export interface CoProcessFunction<A, B, O> {
   close?(): void;
 }
 
+/** Two keyed inputs that share state and timers. May be `async` as a KeyedProcessFunction may. */
 export interface KeyedCoProcessFunction<
   K,
   A,
@@ -83,10 +107,18 @@ export interface KeyedCoProcessFunction<
   S extends StateDeclaration = Record<never, never>,
 > {
   readonly state?: S;
+  /** As of a KeyedProcessFunction, for each input. */
+  readonly prefetch1?: Prefetch<A, S>;
+  readonly prefetch2?: Prefetch<B, S>;
+  readonly prefetchOnTimer?: Prefetch<number, S>;
   open?(): void;
-  processElement1(value: A, context: KeyedContext<K, S>, out: Collector<O>): void;
-  processElement2(value: B, context: KeyedContext<K, S>, out: Collector<O>): void;
-  onTimer?(timestamp: number, context: OnTimerContext<K, S>, out: Collector<O>): void;
+  processElement1(value: A, context: KeyedContext<K, S>, out: Collector<O>): void | Promise<void>;
+  processElement2(value: B, context: KeyedContext<K, S>, out: Collector<O>): void | Promise<void>;
+  onTimer?(
+    timestamp: number,
+    context: OnTimerContext<K, S>,
+    out: Collector<O>,
+  ): void | Promise<void>;
   close?(): void;
 }
 

@@ -5,18 +5,28 @@ import type { OperatorContext } from './contract.ts';
 import type { KeyedCoProcessFunction, StateDeclaration } from './functions.ts';
 import type { AnyKeySelector } from './keyed-shell.ts';
 import { KeyedTwoInput } from './keyed-two-input.ts';
+import type { AnyPrefetch, PrefetchPlan } from './prefetch.ts';
 
-type User = KeyedCoProcessFunction<unknown, unknown, unknown, unknown, StateDeclaration>;
+export type AnyKeyedCoProcessFunction = KeyedCoProcessFunction<
+  unknown,
+  unknown,
+  unknown,
+  unknown,
+  StateDeclaration
+>;
 
 export class KeyedCoProcessOperator extends KeyedTwoInput {
-  readonly #user: User;
+  readonly #user: AnyKeyedCoProcessFunction;
   readonly #keys: readonly [AnyKeySelector, AnyKeySelector];
-  readonly #process1 = (value: unknown): void =>
+  readonly #process1 = (value: unknown): unknown =>
     this.#user.processElement1(value, this.context, this.shell.out);
-  readonly #process2 = (value: unknown): void =>
+  readonly #process2 = (value: unknown): unknown =>
     this.#user.processElement2(value, this.context, this.shell.out);
 
-  constructor(user: User, keys: readonly [AnyKeySelector, AnyKeySelector]) {
+  #on1!: PrefetchPlan<unknown>;
+  #on2!: PrefetchPlan<unknown>;
+
+  constructor(user: AnyKeyedCoProcessFunction, keys: readonly [AnyKeySelector, AnyKeySelector]) {
     super(user.state);
     this.#user = user;
     this.#keys = keys;
@@ -24,15 +34,17 @@ export class KeyedCoProcessOperator extends KeyedTwoInput {
 
   override open(context: OperatorContext): void {
     super.open(context);
+    this.#on1 = this.context.plan(this.#user.prefetch1);
+    this.#on2 = this.context.plan(this.#user.prefetch2);
     this.#user.open?.();
   }
 
   prepareBatch1(batch: RecordBatch<unknown>, gate: RecordGate): void {
-    this.prepareEach(batch, this.#keys[0], gate);
+    this.prepareEach(batch, { keyOf: this.#keys[0], plan: this.#on1, gate });
   }
 
   prepareBatch2(batch: RecordBatch<unknown>, gate: RecordGate): void {
-    this.prepareEach(batch, this.#keys[1], gate);
+    this.prepareEach(batch, { keyOf: this.#keys[1], plan: this.#on2, gate });
   }
 
   processBatch1(batch: RecordBatch<unknown>): void {
@@ -47,7 +59,11 @@ export class KeyedCoProcessOperator extends KeyedTwoInput {
     this.#user.close?.();
   }
 
-  protected onTimer(timestamp: number): void {
-    this.#user.onTimer?.(timestamp, this.context, this.shell.out);
+  protected override get prefetchOnTimer(): AnyPrefetch<number> | undefined {
+    return this.#user.prefetchOnTimer;
+  }
+
+  protected onTimer(timestamp: number): unknown {
+    return this.#user.onTimer?.(timestamp, this.context, this.shell.out);
   }
 }

@@ -6,16 +6,26 @@ import type { OneInputOperator, OperatorContext } from './contract.ts';
 import type { KeyedProcessFunction, StateDeclaration } from './functions.ts';
 import { type AnyKeySelector, KeyedShellContext, prepareEach } from './keyed-shell.ts';
 import { OperatorShell } from './operator-shell.ts';
+import { type PrefetchPlan, refusePromise } from './prefetch.ts';
 import { userCodeError } from './user-code-error.ts';
 
+export type AnyKeyedProcessFunction = KeyedProcessFunction<
+  unknown,
+  unknown,
+  unknown,
+  StateDeclaration
+>;
+
 export class KeyedProcessOperator implements OneInputOperator, TimerTarget<number> {
-  readonly #user: KeyedProcessFunction<unknown, unknown, unknown, StateDeclaration>;
+  readonly #user: AnyKeyedProcessFunction;
   readonly #keyOf: AnyKeySelector;
   #shell!: OperatorShell;
   #context!: KeyedShellContext<StateDeclaration>;
+  #onRecord!: PrefetchPlan<unknown>;
+  #onTimerPlan!: PrefetchPlan<number>;
 
   constructor(
-    user: KeyedProcessFunction<unknown, unknown, unknown, StateDeclaration>,
+    user: AnyKeyedProcessFunction,
     keyOf: AnyKeySelector,
   ) {
     this.#user = user;
@@ -25,6 +35,8 @@ export class KeyedProcessOperator implements OneInputOperator, TimerTarget<numbe
   open(context: OperatorContext): void {
     this.#shell = new OperatorShell(context);
     this.#context = new KeyedShellContext(this.#shell, this.#user.state, this);
+    this.#onRecord = this.#context.plan(this.#user.prefetch);
+    this.#onTimerPlan = this.#context.plan(this.#user.prefetchOnTimer);
     this.#user.open?.();
   }
 
@@ -43,7 +55,8 @@ export class KeyedProcessOperator implements OneInputOperator, TimerTarget<numbe
         out.timestamp = timestamp;
         context.timestamp = timestamp;
         keyed.setCurrentKey(keyOf(value));
-        user.processElement(value, context, out);
+        const returned: unknown = user.processElement(value, context, out);
+        if (returned !== undefined) refusePromise(returned);
       }
     } catch (cause) {
       throw userCodeError(cause, this.#shell.culprit, { recordIndex: i, timestamp: out.timestamp });
@@ -52,12 +65,13 @@ export class KeyedProcessOperator implements OneInputOperator, TimerTarget<numbe
   }
 
   prepareBatch(batch: RecordBatch<unknown>, gate: RecordGate): void {
-    const prepare = (): boolean => this.#context.prepare();
+    const plan = this.#onRecord;
+    const prepare = (value: unknown): boolean => plan.prepare(value);
     prepareEach(this.#context.keyed, this.#keyOf, batch, { gate, prepare });
   }
 
-  prepareTimer(): boolean {
-    return this.#context.prepare();
+  prepareTimer(timestamp: number): boolean {
+    return this.#onTimerPlan.prepare(timestamp);
   }
 
   onEventTime(timestamp: number): void {
@@ -91,7 +105,8 @@ export class KeyedProcessOperator implements OneInputOperator, TimerTarget<numbe
     context.timestamp = this.#shell.out.timestamp;
     context.timeDomain = domain;
     try {
-      this.#user.onTimer?.(timestamp, context, this.#shell.out);
+      const returned: unknown = this.#user.onTimer?.(timestamp, context, this.#shell.out);
+      if (returned !== undefined) refusePromise(returned);
     } catch (cause) {
       throw userCodeError(cause, this.#shell.culprit, { timer: timestamp });
     }

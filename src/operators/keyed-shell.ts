@@ -12,6 +12,7 @@ import { t } from '../types/t.ts';
 import type { OperatorContext } from './contract.ts';
 import type { DeclaredState, OnTimerContext, StateDeclaration, TimerService } from './functions.ts';
 import { type OperatorShell, ShellContext } from './operator-shell.ts';
+import { type AnyPrefetch, PrefetchPlan, refuseAwaited } from './prefetch.ts';
 
 export function requireKeyed(context: OperatorContext): KeyedStateBackend {
   if (context.keyed === undefined)
@@ -22,14 +23,16 @@ export function requireKeyed(context: OperatorContext): KeyedStateBackend {
   return context.keyed;
 }
 
-/** Registers the declared states under their names. */
+/** Registers the declared states under their names. @throws `invalid` ASYNC_STATE_UNSUPPORTED */
 export function declareStates<S extends StateDeclaration>(
   keyed: KeyedStateBackend,
   declaration: S | undefined,
 ): DeclaredState<S> {
   const states: Record<string, unknown> = {};
-  for (const [name, descriptor] of Object.entries(declaration ?? {}))
+  for (const [name, descriptor] of Object.entries(declaration ?? {})) {
+    refuseAwaited(name, descriptor);
     states[name] = keyed.getState(name, descriptor);
+  }
   return states as DeclaredState<S>; // getState returns the StateOf each descriptor
 }
 
@@ -108,13 +111,13 @@ export class KeyedShellContext<S extends StateDeclaration>
   readonly timers: TimerService;
   readonly keyed: KeyedStateBackend;
   timeDomain: 'event-time' | 'processing-time' = 'event-time';
-  readonly #states: readonly Namespaced<unknown>[];
+  readonly #declaration: StateDeclaration;
 
   constructor(shell: OperatorShell, declaration: S | undefined, target: TimerTarget<number>) {
     super(shell);
     this.keyed = requireKeyed(shell.context);
     this.state = declareStates(this.keyed, declaration);
-    this.#states = Object.values(this.state) as unknown as readonly Namespaced<unknown>[]; // getState returns them so
+    this.#declaration = declaration ?? {};
     this.timers = new UserTimers(
       shell,
       this.keyed.getTimerService('user-timers', USER_TIMERS, target),
@@ -125,9 +128,10 @@ export class KeyedShellContext<S extends StateDeclaration>
     return this.keyed.currentKey;
   }
 
-  /** User code may read any of its states. */
-  prepare(): boolean {
-    return prepareAll(this.#states);
+  /** What user code may read: any of its states, or what `prefetch` says of them. */
+  plan<V>(prefetch?: AnyPrefetch<V>): PrefetchPlan<V> {
+    const states = this.state as unknown as Readonly<Record<string, Namespaced<unknown>>>; // getState returns them so
+    return new PrefetchPlan(this.#declaration, states, prefetch);
   }
 
   override get currentWatermark(): number {

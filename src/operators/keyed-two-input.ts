@@ -6,12 +6,20 @@ import type { OperatorContext, TwoInputOperator } from './contract.ts';
 import type { StateDeclaration } from './functions.ts';
 import { type AnyKeySelector, KeyedShellContext, prepareEach } from './keyed-shell.ts';
 import { OperatorShell } from './operator-shell.ts';
+import { type AnyPrefetch, type PrefetchPlan, refusePromise } from './prefetch.ts';
 import { userCodeError } from './user-code-error.ts';
+
+export interface PrepareParams {
+  readonly keyOf: AnyKeySelector;
+  readonly plan: PrefetchPlan<unknown>;
+  readonly gate: RecordGate;
+}
 
 export abstract class KeyedTwoInput implements TwoInputOperator, TimerTarget<number> {
   readonly #declaration: StateDeclaration | undefined;
   protected shell!: OperatorShell;
   protected context!: KeyedShellContext<StateDeclaration>;
+  #onTimer!: PrefetchPlan<number>;
 
   constructor(declaration: StateDeclaration | undefined) {
     this.#declaration = declaration;
@@ -20,14 +28,19 @@ export abstract class KeyedTwoInput implements TwoInputOperator, TimerTarget<num
   open(context: OperatorContext): void {
     this.shell = new OperatorShell(context);
     this.context = this.createContext(this.shell, this.#declaration);
+    this.#onTimer = this.context.plan(this.prefetchOnTimer);
   }
 
   abstract processBatch1(batch: RecordBatch<unknown>): void;
   abstract processBatch2(batch: RecordBatch<unknown>): void;
-  protected abstract onTimer(timestamp: number): void;
+  protected abstract onTimer(timestamp: number): unknown;
 
-  prepareTimer(): boolean {
-    return this.context.prepare();
+  protected get prefetchOnTimer(): AnyPrefetch<number> | undefined {
+    return undefined;
+  }
+
+  prepareTimer(timestamp: number): boolean {
+    return this.#onTimer.prepare(timestamp);
   }
 
   onEventTime(timestamp: number): void {
@@ -59,10 +72,9 @@ export abstract class KeyedTwoInput implements TwoInputOperator, TimerTarget<num
 
   protected prepareEach(
     batch: RecordBatch<unknown>,
-    keyOf: AnyKeySelector,
-    gate: RecordGate,
+    { keyOf, plan, gate }: PrepareParams,
   ): void {
-    const prepare = (): boolean => this.context.prepare();
+    const prepare = (value: unknown): boolean => plan.prepare(value);
     prepareEach(this.context.keyed, keyOf, batch, { gate, prepare });
   }
 
@@ -70,7 +82,7 @@ export abstract class KeyedTwoInput implements TwoInputOperator, TimerTarget<num
   protected each(
     { values, timestamps }: RecordBatch<unknown>,
     keyOf: AnyKeySelector | undefined,
-    process: (value: unknown) => void,
+    process: (value: unknown) => unknown,
   ): void {
     const { context } = this;
     const { out } = this.shell;
@@ -83,7 +95,8 @@ export abstract class KeyedTwoInput implements TwoInputOperator, TimerTarget<num
         out.timestamp = timestamp;
         context.timestamp = timestamp;
         if (keyOf !== undefined) keyed.setCurrentKey(keyOf(value));
-        process(value);
+        const returned = process(value);
+        if (returned !== undefined) refusePromise(returned);
       }
     } catch (cause) {
       throw userCodeError(cause, this.shell.culprit, { recordIndex: i });
@@ -96,7 +109,8 @@ export abstract class KeyedTwoInput implements TwoInputOperator, TimerTarget<num
     this.context.timestamp = this.shell.out.timestamp;
     this.context.timeDomain = domain;
     try {
-      this.onTimer(timestamp);
+      const returned = this.onTimer(timestamp);
+      if (returned !== undefined) refusePromise(returned);
     } catch (cause) {
       throw userCodeError(cause, this.shell.culprit, { timer: timestamp });
     }

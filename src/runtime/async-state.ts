@@ -1,19 +1,22 @@
 /**
- * Asynchronous state of a task: drives the execution controller, loads what it lacks, saves what waits at barriers and brings it back.
+ * Asynchronous state of a task: drives the execution controller, loads what it lacks, resumes functions that wait for loads, saves what
+ * waits at barriers and brings it back.
  *
- * Exists only where the backend has a residency, or records that waited have been restored.
+ * Exists only where the backend has a residency, the operator's functions may suspend, or records that waited have been restored.
  *
  * Invariants
  *  W1  State is evicted only between batches, and never what a record that can run now is about to read.
- *  W2  A barrier waits for no load: records that wait are captured with the state, and run after a restore before anything else.
+ *  W2  A barrier waits for functions that have begun, and for nothing else: records that wait are captured with the state, and run after a
+ *      restore before anything else.
  *  W3  Watermarks do not go back: after a restore, those below one that was saved tell nothing.
  */
-import type { OperatorContext } from '../operators/contract.ts';
+import type { Clock } from '../base/world.ts';
+import type { OperatorContext, Suspensions } from '../operators/contract.ts';
 import {
   AsyncExecutionController,
   type ControllerTarget,
-  type InputNumber,
 } from '../state/async-execution-controller.ts';
+import type { InputNumber } from '../state/waiting-keys.ts';
 import type { Residency } from '../state/keyed-state-backend.ts';
 import type {
   KeyedStateHandle,
@@ -27,9 +30,12 @@ import {
   type InputCodecs,
   type SavedItem,
 } from '../state/waiting-records.ts';
+import { asError } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
 import type { KeyGroupRange } from '../types/key-group.ts';
 import { MIN_WATERMARK, type RecordBatch } from '../types/record-batch.ts';
+import { LoadPolicy } from './load-policy.ts';
+import { RecordSizes } from './record-sizes.ts';
 import type { StreamElement } from './stream-element.ts';
 
 /** What takes effect between records. */
@@ -40,7 +46,7 @@ export type Marker =
   | { readonly kind: 'end-of-input'; readonly input: InputNumber; readonly all: boolean };
 
 export interface AsyncStateParams {
-  readonly target: ControllerTarget<Marker>;
+  readonly target: Omit<ControllerTarget<Marker>, 'bytesPerRecord'>;
   /** Undefined: everything is resident. */
   readonly residency: Residency | undefined;
   readonly identify: (key: unknown) => unknown;
@@ -48,6 +54,7 @@ export interface AsyncStateParams {
   readonly codecOf: InputCodecs;
   readonly config: Readonly<Record<string, JsonValue>>;
   readonly metrics: OperatorContext['metrics'];
+  readonly clock: Clock;
   readonly wake: () => void;
   readonly fail: (error: unknown) => void;
   readonly signal: AbortSignal;
@@ -61,12 +68,24 @@ export interface WaitingCapture {
 const NOTHING: WaitingCapture = { write: async () => undefined };
 /** As many as one CPU processes in 23 ms, the latency of object storage: `bench -- aec`. */
 const IN_FLIGHT_DEFAULT = 24_000;
+const BYTES_IN_FLIGHT_DEFAULT = 64 * 1024 * 1024;
 const BUFFER_DEFAULT = 1000;
+const BUFFER_TIMEOUT_DEFAULT_MS = 1000;
 
-export class AsyncState {
+type Resume = (error?: unknown) => void;
+
+export class AsyncState implements Suspensions {
   readonly controller: AsyncExecutionController<Marker>;
   readonly #params: AsyncStateParams;
+  readonly #policy: LoadPolicy;
   readonly #loading = new Set<Promise<void>>();
+  /** Functions that wait for the next load. */
+  #resumes: Resume[] = [];
+  /** While a barrier waits for functions: told of everything that happens. */
+  #changed: (() => void) | undefined;
+  /** Milliseconds that keys have waited for loads, and how many have. */
+  #waitedMs = 0;
+  #waitedKeys = 0;
   readonly #loads;
   readonly #loadedEntries;
   #watermark = MIN_WATERMARK;
@@ -74,21 +93,71 @@ export class AsyncState {
   constructor(params: AsyncStateParams) {
     this.#params = params;
     const { config, metrics } = params;
+    const sizes = new RecordSizes(params.codecOf);
     this.controller = new AsyncExecutionController(
-      params.target,
+      { ...params.target, bytesPerRecord: (input, batch) => sizes.bytesPerRecord(input, batch) },
       {
         inFlightMax: Number(
           config['execution.async-state.in-flight-records-limit'] ?? IN_FLIGHT_DEFAULT,
         ),
-        batchSize: Number(config['execution.async-state.buffer-size'] ?? BUFFER_DEFAULT),
+        bytesInFlightMax: Number(
+          config['execution.async-state.in-flight-bytes-limit'] ?? BYTES_IN_FLIGHT_DEFAULT,
+        ),
       },
       params.identify,
     );
-    metrics.gauge('asyncStateProcessing.numInFlightRecords', () => this.controller.inFlight);
-    metrics.gauge('asyncStateProcessing.numBlockingKeys', () => this.controller.blockedKeys);
-    metrics.gauge('asyncStateProcessing.numLoadsInFlight', () => this.controller.loadsInFlight);
+    this.#policy = new LoadPolicy({
+      batchMax: Number(config['execution.async-state.buffer-size'] ?? BUFFER_DEFAULT),
+      timeoutMs: Number(
+        config['execution.async-state.buffer-timeout'] ?? BUFFER_TIMEOUT_DEFAULT_MS,
+      ),
+    });
     this.#loads = metrics.counter('asyncStateProcessing.numLoads');
     this.#loadedEntries = metrics.counter('asyncStateProcessing.numEntriesLoaded');
+    this.#registerGauges(metrics);
+  }
+
+  #registerGauges(metrics: OperatorContext['metrics']): void {
+    const { controller } = this;
+    const gauge = (name: string, read: () => number): void =>
+      metrics.gauge(`asyncStateProcessing.${name}`, read);
+    gauge('numInFlightRecords', () => controller.inFlight);
+    gauge('numInFlightBytes', () => controller.bytesInFlight);
+    gauge('numBlockingKeys', () => controller.blockedKeys);
+    gauge('numRunningFunctions', () => controller.running);
+    gauge('numRecordsDeferred', () => controller.deferredRecords);
+    gauge('numLoadsInFlight', () => this.#policy.loadsInFlight);
+    gauge('loadTimeMs', () => this.#policy.averageMs);
+    gauge('keyWaitTimeMs', () => this.#waitedMs / Math.max(1, this.#waitedKeys));
+  }
+
+  begin(key: unknown, start: () => void): void {
+    this.controller.begin(key, start);
+  }
+
+  end(key: unknown): void {
+    this.controller.end(key);
+    this.#changed?.();
+    this.#params.wake();
+  }
+
+  /** What runs on the heap never calls it. */
+  afterLoad(resume: Resume): void {
+    this.#resumes.push(resume);
+    this.#changed?.();
+    this.#params.wake();
+  }
+
+  /** Until no function runs. Nothing may be handed over meanwhile. */
+  async finishFunctions(): Promise<void> {
+    while (this.controller.running > 0) {
+      const changed = new Promise<void>((resolve) => {
+        this.#changed = resolve;
+      });
+      this.settle(true);
+      await Promise.race([changed, aborted(this.#params.signal)]);
+    }
+    this.#changed = undefined;
   }
 
   offer(input: InputNumber, batch: RecordBatch<unknown>): void {
@@ -106,10 +175,15 @@ export class AsyncState {
   settle(starved: boolean): void {
     const { residency } = this.#params;
     if (residency === undefined) return;
-    if (this.controller.mayTrim) residency.trim();
+    const { controller } = this;
+    if (controller.mayTrim) residency.trim((id) => controller.isRunning(id));
     // What is behind with writing is waited for by the load.
-    if (residency.overloaded && !this.controller.urgent) this.controller.pauseForLoad();
-    if (this.controller.wantsLoad(residency.missing, starved)) this.#load(residency);
+    if (residency.overloaded && controller.urgent === 'none') controller.pauseForLoad();
+    const urgent = controller.urgent === 'noted';
+    const missing = residency.missing + controller.lackingKeys + this.#resumes.length;
+    if (!urgent && missing === 0) return;
+    const nowMs = this.#params.clock.monotonicMs();
+    if (this.#policy.wants({ missing, nowMs, urgent, starved })) this.#load(residency, nowMs);
   }
 
   /** W2. At a barrier, at once. */
@@ -163,27 +237,45 @@ export class AsyncState {
     return this.#restored.length > 0;
   }
 
-  /** The signal has been aborted, or nothing waits. */
+  /** The signal has been aborted, or nothing waits. Functions that still wait are told that they were given up. */
   async close(): Promise<void> {
     await Promise.allSettled(this.#loading);
+    const { signal } = this.#params;
+    for (const resume of this.#resumes.splice(0)) resume(asError(signal.reason));
   }
 
-  #load(residency: Residency): void {
-    const { wake, fail, signal } = this.#params;
+  #load(residency: Residency, startedMs: number): void {
+    const { clock, wake, fail, signal } = this.#params;
     this.#loads.inc(1);
     this.#loadedEntries.inc(residency.missing);
     const group = this.controller.beginLoad();
+    const resumes = this.#resumes;
+    this.#resumes = [];
+    this.#policy.began();
     const loading = residency.load(signal).then(
       () => {
         this.#loading.delete(loading);
+        const durationMs = clock.monotonicMs() - startedMs;
+        this.#policy.ended(durationMs);
+        this.#waitedKeys += group.keys.length;
+        this.#waitedMs += group.keys.length * durationMs;
         this.controller.endLoad(group);
+        for (const resume of resumes) resume();
         wake();
       },
       (error: unknown) => {
         this.#loading.delete(loading);
+        for (const resume of resumes) resume(error);
         fail(error);
       },
     );
     this.#loading.add(loading);
   }
 }
+
+const aborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    const abort = (): void => reject(asError(signal.reason));
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true });
+  });

@@ -1,6 +1,6 @@
 /** What an operator is given when it is opened. */
 import type { LogicalNode } from '../graph/logical-graph.ts';
-import type { MetricGroup, OperatorContext, Output } from '../operators/contract.ts';
+import type { MetricGroup, OperatorContext, Output, Suspensions } from '../operators/contract.ts';
 import type { KeyedStateBackend } from '../state/keyed-state-backend.ts';
 import type { OperatorStateStore } from '../state/operator-state.ts';
 import type { TaskDescriptor } from './task-descriptor.ts';
@@ -13,6 +13,7 @@ export interface OperatorContextParams {
   readonly output: Output<unknown>;
   readonly sideOutput: OperatorContext['sideOutput'];
   readonly keyed: KeyedStateBackend | undefined;
+  readonly suspensions: Suspensions | undefined;
   readonly operatorState: OperatorStateStore;
   readonly metrics: MetricGroup;
   readonly mail: (mail: () => void) => void;
@@ -36,6 +37,7 @@ export function createOperatorContext(params: OperatorContextParams): OperatorCo
     output: params.output,
     sideOutput: params.sideOutput,
     keyed: params.keyed,
+    suspensions: params.suspensions,
     operatorState: params.operatorState,
     processingTime: {
       now: () => world.clock.wallMs(),

@@ -3,12 +3,9 @@
  */
 import { asError, MillraceError } from '../base/errors.ts';
 import type { LogicalNode } from '../graph/logical-graph.ts';
-import type { TwoInputOperator } from '../operators/contract.ts';
-import type {
-  ControllerTarget,
-  InputNumber,
-  RecordGate,
-} from '../state/async-execution-controller.ts';
+import type { Suspensions, TwoInputOperator } from '../operators/contract.ts';
+import type { ControllerTarget, RecordGate } from '../state/async-execution-controller.ts';
+import type { InputNumber } from '../state/waiting-keys.ts';
 import type { KeyedStateBackend } from '../state/keyed-state-backend.ts';
 import type { OperatorStateBackend } from '../state/operator-state.ts';
 import { InMemoryOperatorState } from '../state/operator-state-backend.ts';
@@ -143,11 +140,12 @@ export class TaskParts {
     const { keyed } = this;
     const handles = this.#descriptor.restore?.operators[this.headId]?.keyed ?? [];
     if (keyed === undefined) return;
-    if (keyed.residency === undefined && !handles.some(({ waiting }) => waiting !== undefined))
-      return;
+    const suspends = this.#suspends;
+    const waited = handles.some(({ waiting }) => waiting !== undefined);
+    if (keyed.residency === undefined && !suspends && !waited) return;
     const { program, reader } = this.#services;
     const keySchema = program.nodes.get(this.headId)!.keySchema ?? KEY_SCHEMA;
-    const prepares = keyed.residency !== undefined;
+    const prepares = keyed.residency !== undefined || suspends;
     this.asyncState = new AsyncState({
       ...this.#hooks,
       target: {
@@ -156,7 +154,7 @@ export class TaskParts {
         },
         process: (input, batch) => this.process(input, batch),
         available: () => this.available,
-        readsWhatIsWritten: prepares && this.chain.oneInput?.readsWhatIsWritten === true,
+        oneByOne: suspends || (prepares && this.chain.oneInput?.readsWhatIsWritten === true),
         apply,
       },
       residency: keyed.residency,
@@ -165,9 +163,25 @@ export class TaskParts {
       codecOf: (input) => this.#inputCodec(input),
       config: program.config,
       metrics: this.metrics,
+      clock: this.#services.world.clock,
     });
     this.#opened.push(() => this.asyncState!.close());
     await this.asyncState.restore(handles, reader, keyed.keyGroupRange);
+  }
+
+  get #suspends(): boolean {
+    return (this.chain.oneInput ?? this.chain.twoInput)?.suspends === true;
+  }
+
+  /** The controller is opened after the operators that use it. */
+  get #suspensions(): Suspensions {
+    const state = (): AsyncState => this.asyncState!; // one is opened for an operator that suspends
+    return {
+      begin: (key, start) => state().begin(key, start),
+      end: (key) => state().end(key),
+      afterLoad: (resume) => state().afterLoad(resume),
+      finishFunctions: () => state().finishFunctions(),
+    };
   }
 
   /** Streams of one input have one type. */
@@ -251,6 +265,7 @@ export class TaskParts {
       output,
       sideOutput,
       keyed: node.id === this.headId ? this.keyed : undefined,
+      suspensions: operator.suspends === true ? this.#suspensions : undefined,
       operatorState: this.operatorStates.get(node.id)!,
       metrics: this.metrics,
     });

@@ -34,6 +34,8 @@ import { TaskTime, type Waiting } from './task-time.ts';
 /** Timers fired between two looks at mails and credit. */
 const TIMERS_PER_STEP = 256;
 const MAILS_PER_STEP = 64;
+/** Timers of async functions that run at once: a barrier waits for them. */
+const TIMER_FUNCTIONS_MAX = 1024;
 /** Batches beyond the credit of a channel that one step may leave behind (A6). */
 const BACKLOG_AIM = 2;
 
@@ -309,10 +311,14 @@ export class Task implements Steppable {
   }
 
   /** Fires the watermark's timers; when all have fired, sends it on. */
-  #advance(parts: TaskParts, watermark: number): TimerProgress {
+  #advance(parts: TaskParts, watermark: number): TimerProgress | 'wait' {
+    const running = parts.asyncState?.controller.running ?? 0;
+    if (running >= TIMER_FUNCTIONS_MAX) return 'wait';
     const progress = parts.keyed?.advanceWatermark(watermark, TIMERS_PER_STEP) ?? 'done';
     parts.flushHead();
     if (progress !== 'done') return progress;
+    // What they set may be due too, and what they emit comes before the watermark.
+    if ((parts.asyncState?.controller.running ?? 0) > 0) return 'wait';
     parts.forwardWatermark(watermark);
     this.#scheduleTimer(parts);
     return 'done';
@@ -323,7 +329,8 @@ export class Task implements Steppable {
     const { controller } = state;
     if (state.restored) state.replay();
     const fires = this.#timersDue && this.#state === 'running';
-    if (fires && !controller.paused && !controller.applying)
+    const mayFire = controller.running === 0 || !controller.full;
+    if (fires && mayFire && !controller.paused && !controller.applying)
       return this.#fireProcessingTimers(parts);
     const stepped = controller.step();
     if (this.#suspended || this.#isOver) return 'phase';
@@ -352,7 +359,7 @@ export class Task implements Steppable {
     return false;
   }
 
-  #applyMarker(parts: TaskParts, marker: Marker): TimerProgress {
+  #applyMarker(parts: TaskParts, marker: Marker): TimerProgress | 'wait' {
     switch (marker.kind) {
       case 'watermark':
         return this.#advance(parts, marker.watermark);

@@ -5,9 +5,9 @@ import type { RecordBatch } from '../types/record-batch.ts';
 import {
   AsyncExecutionController,
   type ControllerTarget,
-  type InputNumber,
   type LoadGroup,
 } from './async-execution-controller.ts';
+import type { InputNumber } from './waiting-keys.ts';
 
 type Value = readonly [key: string, sequence: number];
 
@@ -15,7 +15,7 @@ type Value = readonly [key: string, sequence: number];
 class Keyed implements ControllerTarget<string> {
   readonly log: string[] = [];
   readonly near = new Set<string>();
-  readonly readsWhatIsWritten = false;
+  readonly oneByOne: boolean = false;
   missing = new Set<string>();
   open = true;
   marker: 'done' | 'more' | 'load' = 'done';
@@ -49,6 +49,10 @@ class Keyed implements ControllerTarget<string> {
     return this.open;
   }
 
+  bytesPerRecord(): number {
+    return 10;
+  }
+
   apply(marker: string): 'done' | 'more' | 'load' {
     if (this.marker === 'done') this.log.push(marker);
     return this.marker;
@@ -62,7 +66,7 @@ class Keyed implements ControllerTarget<string> {
 const batch = (...values: readonly Value[]): RecordBatch<unknown> => ({ values, timestamps: null });
 
 const controllerOf = (target: Keyed, inFlightMax = 100): AsyncExecutionController<string> =>
-  new AsyncExecutionController(target, { inFlightMax, batchSize: 4 }, (key) => key);
+  new AsyncExecutionController(target, { inFlightMax, bytesInFlightMax: 1e6 }, (key) => key);
 
 function load(controller: AsyncExecutionController<string>, target: Keyed): void {
   const group = controller.beginLoad();
@@ -113,7 +117,7 @@ describe('the execution controller', () => {
     target.marker = 'load';
     controller.offerMarker('W');
     controller.step();
-    assert.equal(controller.wantsLoad(0, false), true);
+    assert.equal(controller.urgent, 'noted');
     const group = controller.beginLoad();
     target.marker = 'done';
     assert.equal(controller.step(), false);
@@ -123,16 +127,27 @@ describe('the execution controller', () => {
     assert.deepEqual(target.log, ['a1', 'W']);
   });
 
-  test('is full at its limit, and asks for loads while it is', () => {
-    const target = new Keyed();
-    const controller = controllerOf(target, 2);
-    controller.offer(1, batch(['a', 1], ['b', 1]));
-    assert.equal(controller.full, true);
-    assert.equal(controller.wantsLoad(target.missing.size, true), true);
-    load(controller, target);
-    controller.step();
-    assert.equal(controller.full, false);
-  });
+  for (const limits of [
+    { inFlightMax: 2, bytesInFlightMax: 1e6 },
+    { inFlightMax: 100, bytesInFlightMax: 20 },
+  ]) {
+    test(`is full at its limit: ${JSON.stringify(limits)}`, () => {
+      const target = new Keyed();
+      const controller = new AsyncExecutionController(target, limits, (key) => key);
+      controller.offer(1, batch(['a', 1]));
+      assert.equal(controller.full, false);
+      controller.offer(1, batch(['b', 1]));
+      assert.equal(controller.full, true);
+      assert.equal(controller.lackingKeys, 2);
+      load(controller, target);
+      controller.step();
+      assert.equal(controller.full, false);
+      controller.offerMarker('W');
+      target.open = false;
+      controller.offer(1, batch(['a', 2], ['a', 3]));
+      assert.equal(controller.full, true, 'what is held counts too');
+    });
+  }
 
   test('does not evict while a key is found lacking again and again', () => {
     const target = new Keyed();

@@ -3,6 +3,13 @@
  * schemas; the functions of reducing and aggregating state come from the program.
  */
 import type { Schema } from '../types/schema.ts';
+import type {
+  AsyncAggregatingState,
+  AsyncListState,
+  AsyncMapState,
+  AsyncReducingState,
+  AsyncValueState,
+} from './async-states.ts';
 
 /** Time-to-live, by processing time, per entry for list and map state. Semantics are Flink's StateTtlConfig. */
 export interface StateTtl {
@@ -97,8 +104,37 @@ export interface AggregatingState<In, Out> {
   clear(): void;
 }
 
+/** Mark of a descriptor whose state is awaited. */
+export interface AsyncAccess {
+  readonly access: 'async';
+}
+
+/**
+ * Declares state that is read when it is asked for: `await state.clicks.get(page)`, `for await (const [page, n] of state.clicks.entries())`.
+ * For process functions on keyed streams. It is stored like the same state without it: a program may change from one to the other.
+ */
+export function asyncState<const D extends StateDescriptor>(descriptor: D): D & AsyncAccess {
+  return { ...descriptor, access: 'async' };
+}
+
 /** The state object a descriptor yields. */
-export type StateOf<D> =
+export type StateOf<D> = D extends AsyncAccess ? AsyncStateOf<D> : SyncStateOf<D>;
+
+type AsyncStateOf<D> =
+  D extends ValueStateDescriptor<infer T>
+    ? AsyncValueState<T>
+    : D extends ListStateDescriptor<infer T>
+      ? AsyncListState<T>
+      : D extends MapStateDescriptor<infer K, infer V>
+        ? AsyncMapState<K, V>
+        : D extends ReducingStateDescriptor<infer T>
+          ? AsyncReducingState<T>
+          : D extends AggregatingStateDescriptor<infer In, infer _Acc, infer Out>
+            ? AsyncAggregatingState<In, Out>
+            : never;
+
+/** What a backend holds of a descriptor, awaited or not. */
+export type SyncStateOf<D> =
   D extends ValueStateDescriptor<infer T>
     ? ValueState<T>
     : D extends ListStateDescriptor<infer T>

@@ -11,7 +11,7 @@
  */
 import type { KeyGroupRange } from '../types/key-group.ts';
 import type { Schema } from '../types/schema.ts';
-import type { StateDescriptor, StateOf } from './descriptor.ts';
+import type { StateDescriptor, SyncStateOf } from './descriptor.ts';
 import type { KeyedStateHandle, SnapshotReader, SnapshotWriter } from './snapshot.ts';
 
 /** The namespace of states that have none. */
@@ -36,10 +36,31 @@ export interface Namespaced<N> {
   /** Map state: the same for one entry. */
   prepareEntry?(userKey: unknown): boolean;
   /**
+   * Map state: begins to read entries of the current key in order of their keys, from wherever they are. Until it has been read, the
+   * key's state must not be evicted, and nobody else may change it.
+   */
+  openRange?(range: UserKeyRange, signal: AbortSignal): MapRange;
+  /**
    * Folds the values of `sources` into `target` for the current key and clears the sources. List, reducing and
    * aggregating (with `merge`) state only; `internal` STATE_NOT_MERGEABLE otherwise.
    */
   mergeNamespaces(target: N, sources: readonly N[]): void;
+}
+
+/** User keys from `from` up to `to`, which is left out; undefined: no bound. */
+export interface UserKeyRange {
+  readonly from?: unknown;
+  readonly to?: unknown;
+}
+
+export type UserEntry = readonly [userKey: unknown, value: unknown];
+
+/** First `load`, then `take`, in turns. */
+export interface MapRange {
+  /** Brings the next entries; undefined when they are in memory. */
+  load(): Promise<void> | undefined;
+  /** They, as they are now; undefined at the end. The current key must be set. */
+  take(): readonly UserEntry[] | undefined;
 }
 
 /** State that may have to be fetched before it can be read (B5). */
@@ -57,8 +78,11 @@ export interface Residency {
    * store becomes backpressure.
    */
   readonly overloaded: boolean;
-  /** Evicts down to the memory budget. Never called between a true `prepare` and the record it was for. */
-  trim(): void;
+  /**
+   * Evicts down to the memory budget, but nothing of keys that are in use; `keyId` is the key's identity (`keyIdentity`). Never called
+   * between a true `prepare` and the record it was for.
+   */
+  trim(inUse?: (keyId: unknown) => boolean): void;
 }
 
 /**
@@ -104,12 +128,12 @@ export interface KeyedStateBackend {
   getState<D extends StateDescriptor>(
     name: string,
     descriptor: D,
-  ): StateOf<D> & Namespaced<typeof VOID_NAMESPACE>;
+  ): SyncStateOf<D> & Namespaced<typeof VOID_NAMESPACE>;
   getNamespacedState<D extends StateDescriptor, N>(
     name: string,
     descriptor: D,
     namespaceSchema: Schema<N>,
-  ): StateOf<D> & Namespaced<N>;
+  ): SyncStateOf<D> & Namespaced<N>;
   getTimerService<N>(
     name: string,
     namespaceSchema: Schema<N>,

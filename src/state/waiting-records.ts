@@ -12,7 +12,7 @@ import { MillraceError } from '../base/errors.ts';
 import type { BatchCodec } from '../types/batch-codec.ts';
 import type { KeyGroupRange } from '../types/key-group.ts';
 import type { RecordBatch } from '../types/record-batch.ts';
-import type { InputNumber } from './async-execution-controller.ts';
+import type { InputNumber } from './waiting-keys.ts';
 
 const VERSION = 1;
 const WATERMARK = 0;

@@ -4,7 +4,7 @@
  */
 import { asError } from '../base/errors.ts';
 import type { Timers } from '../base/world.ts';
-import type { StateDescriptor, StateOf } from '../state/descriptor.ts';
+import type { StateDescriptor, SyncStateOf } from '../state/descriptor.ts';
 import { HashMapStateBackend } from '../state/hashmap/hashmap-backend.ts';
 import type {
   InternalTimerService,
@@ -66,10 +66,11 @@ export class SlowKeyedBackend implements KeyedStateBackend, Residency, Nearness 
   readonly #inner: KeyedStateBackend;
   readonly #options: SlowStateOptions;
   readonly #identify: (key: unknown) => unknown;
-  readonly #near = new Set<string>();
+  /** With the key of each. */
+  readonly #near = new Map<string, unknown>();
   readonly #states = new Map<string, SlowState>();
   readonly #services: Service[] = [];
-  #noted = new Set<string>();
+  #noted = new Map<string, unknown>();
   keyId: unknown;
 
   constructor(params: KeyedBackendParams, inner: KeyedStateBackend, options: SlowStateOptions) {
@@ -105,29 +106,30 @@ export class SlowKeyedBackend implements KeyedStateBackend, Residency, Nearness 
   }
 
   add(id: string): void {
-    this.#near.add(id);
+    this.#near.set(id, this.keyId);
   }
 
   note(id: string): void {
-    this.#noted.add(id);
+    this.#noted.set(id, this.keyId);
   }
 
   async load(signal: AbortSignal): Promise<void> {
     const noted = this.#noted;
-    this.#noted = new Set();
-    await this.#pause(signal);
-    for (const id of noted) this.#near.add(id);
+    this.#noted = new Map();
+    await this.pause(signal);
+    for (const [id, keyId] of noted) this.#near.set(id, keyId);
   }
 
   /** The load of a test that does not wait. */
   loadNow(): void {
-    for (const id of this.#noted) this.#near.add(id);
+    for (const [id, keyId] of this.#noted) this.#near.set(id, keyId);
     this.#noted.clear();
   }
 
-  trim(): void {
-    for (const id of this.#near)
-      if (this.#options.random() < this.#options.evictedShare) this.#near.delete(id);
+  trim(inUse: (keyId: unknown) => boolean = () => false): void {
+    for (const [id, keyId] of this.#near)
+      if (this.#options.random() < this.#options.evictedShare && !inUse(keyId))
+        this.#near.delete(id);
   }
 
   setCurrentKey(key: unknown): void {
@@ -138,7 +140,7 @@ export class SlowKeyedBackend implements KeyedStateBackend, Residency, Nearness 
   getState<D extends StateDescriptor>(
     name: string,
     descriptor: D,
-  ): StateOf<D> & Namespaced<typeof VOID_NAMESPACE> {
+  ): SyncStateOf<D> & Namespaced<typeof VOID_NAMESPACE> {
     const inner = this.#inner.getState(name, descriptor) as unknown as AnyState; // has what its kind has
     return this.#wrap(name, descriptor, inner, undefined) as never; // as above
   }
@@ -147,7 +149,7 @@ export class SlowKeyedBackend implements KeyedStateBackend, Residency, Nearness 
     name: string,
     descriptor: D,
     namespaceSchema: Schema<N>,
-  ): StateOf<D> & Namespaced<N> {
+  ): SyncStateOf<D> & Namespaced<N> {
     const inner = this.#inner.getNamespacedState(name, descriptor, namespaceSchema);
     return this.#wrap(name, descriptor, inner as unknown as AnyState, namespaceSchema) as never; // has what its kind has
   }
@@ -190,7 +192,7 @@ export class SlowKeyedBackend implements KeyedStateBackend, Residency, Nearness 
     namespace: N,
     visit: (key: unknown) => void,
   ): Promise<void> {
-    await this.#pause(new AbortController().signal);
+    await this.pause(new AbortController().signal);
     const state = this.#states.get(name);
     await this.#inner.applyToAllKeys(name, namespace, (key) => {
       this.keyId = this.#identify(key);
@@ -264,7 +266,7 @@ export class SlowKeyedBackend implements KeyedStateBackend, Residency, Nearness 
     return due;
   }
 
-  #pause(signal: AbortSignal): Promise<void> {
+  pause(signal: AbortSignal): Promise<void> {
     const { timers, random, latencyLeastMs = 0, latencyMostMs = 0 } = this.#options;
     if (timers === undefined) return Promise.resolve();
     const delayMs = latencyLeastMs + random() * (latencyMostMs - latencyLeastMs);

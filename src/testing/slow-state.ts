@@ -1,7 +1,7 @@
 /** One state of `slow-state-backend.ts`: the heap's, behind a record of which entries are near. */
 import { internal } from '../base/errors.ts';
 import type { StateDescriptor } from '../state/descriptor.ts';
-import type { Namespaced } from '../state/keyed-state-backend.ts';
+import type { MapRange, Namespaced, UserKeyRange } from '../state/keyed-state-backend.ts';
 import { keyIdentity } from '../types/key-codec.ts';
 import type { Schema } from '../types/schema.ts';
 
@@ -12,6 +12,8 @@ export interface Nearness {
   has(id: string): boolean;
   add(id: string): void;
   note(id: string): void;
+  /** Takes as long as a load. */
+  pause(signal: AbortSignal): Promise<void>;
 }
 
 /** What the heap's state objects have, of all kinds. */
@@ -97,6 +99,11 @@ export class SlowState implements AnyState {
 
   prepareEntry(userKey: unknown): boolean {
     return this.#near.has(this.#id()) || this.#prepare(this.#entryId(userKey));
+  }
+
+  openRange(range: UserKeyRange, signal: AbortSignal): MapRange {
+    const inner = this.#inner.openRange!(range, signal); // asked of maps only
+    return { load: () => this.#near.pause(signal), take: () => inner.take() };
   }
 
   mergeNamespaces(target: unknown, sources: readonly unknown[]): void {

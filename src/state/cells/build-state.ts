@@ -1,5 +1,7 @@
 /** From a descriptor to the state object that user code holds, TTL included. */
 import { keyIdentity } from '../../types/key-codec.ts';
+import type { Schema } from '../../types/schema.ts';
+import { UserKeyOrder } from './user-key-order.ts';
 import type { AggregateFunction, StateDescriptor } from '../descriptor.ts';
 import {
   CellAggregatingState,
@@ -35,7 +37,7 @@ export function buildState(params: StateParams): unknown {
     case 'list':
       return new CellListState(table, identify);
     case 'map':
-      return new CellMapState(table, identify, keyIdentity(descriptor.keySchema));
+      return new CellMapState(table, identify, userKeysOf(descriptor.keySchema));
     case 'reducing':
       return new CellReducingState(table, identify, descriptor.reduce);
     case 'aggregating':
@@ -53,7 +55,7 @@ function buildTtlState({ table, descriptor, identify }: StateParams, rule: TtlRu
       return new TtlListState(new CellListState(table, identify), rule);
     case 'map':
       return new TtlMapState(
-        new CellMapState(table, identify, keyIdentity(descriptor.keySchema)),
+        new CellMapState(table, identify, userKeysOf(descriptor.keySchema)),
         rule,
       );
     case 'reducing':
@@ -62,6 +64,17 @@ function buildTtlState({ table, descriptor, identify }: StateParams, rule: TtlRu
       return new TtlFoldState(stamped(), aggregatingFold(descriptor.aggregate));
   }
 }
+
+const userKeysOf = (
+  schema: Schema<unknown>,
+): ConstructorParameters<typeof CellMapState>[2] => {
+  // Map state may have keys without an order as long as nobody reads it by ranges.
+  let order: UserKeyOrder | undefined;
+  return {
+    identify: keyIdentity(schema),
+    order: () => (order ??= new UserKeyOrder(schema)),
+  };
+};
 
 const reducingFold = (reduce: (a: unknown, b: unknown) => unknown): Fold => ({
   add: (held, value) => (held === undefined ? value : reduce(held, value)),

@@ -8,7 +8,8 @@ import type {
   ReducingState,
   ValueState,
 } from '../descriptor.ts';
-import type { Namespaced } from '../keyed-state-backend.ts';
+import type { MapRange, Namespaced, UserKeyRange } from '../keyed-state-backend.ts';
+import { MapInMemory, type UserKeyOrder } from './user-key-order.ts';
 import type { CellTable } from './cell-table.ts';
 
 /** What the kinds share: the table, the current namespace, and how two values of one key fold. */
@@ -148,14 +149,24 @@ export class CellMapState
   implements MapState<unknown, unknown>, Namespaced<unknown>
 {
   readonly #identifyKey: (key: unknown) => unknown;
+  readonly #order: () => UserKeyOrder;
 
   constructor(
     table: CellTable,
     identify: (namespace: unknown) => unknown,
-    identifyKey: (key: unknown) => unknown,
+    userKeys: {
+      readonly identify: (key: unknown) => unknown;
+      readonly order: () => UserKeyOrder;
+    },
   ) {
     super(table, identify);
-    this.#identifyKey = identifyKey;
+    this.#identifyKey = userKeys.identify;
+    this.#order = userKeys.order;
+  }
+
+  openRange(range: UserKeyRange): MapRange {
+    const order = this.#order();
+    return new MapInMemory(() => order.within(this.#snapshot(), order.boundsOf(range)));
   }
 
   get(key: unknown): unknown {

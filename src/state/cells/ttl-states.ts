@@ -3,7 +3,7 @@
  * once that is `ttlMs` ago. Lists and maps expire entry by entry. Semantics: Flink's StateTtlConfig.
  */
 import type { ListState, MapState, StateTtl, ValueState } from '../descriptor.ts';
-import type { Namespaced } from '../keyed-state-backend.ts';
+import type { MapRange, Namespaced, UserEntry, UserKeyRange } from '../keyed-state-backend.ts';
 
 /** How a value with TTL is stored. */
 export interface Stamped {
@@ -205,6 +205,21 @@ export class TtlMapState implements MapState<unknown, unknown>, Namespaced<unkno
     return this.#inner.prepare();
   }
 
+  prepareEntry(userKey: unknown): boolean {
+    return this.#inner.prepareEntry?.(userKey) ?? this.#inner.prepare();
+  }
+
+  openRange(range: UserKeyRange, signal: AbortSignal): MapRange {
+    const inner = this.#inner.openRange!(range, signal); // map states have it
+    return {
+      load: () => inner.load(),
+      take: () => {
+        const entries = inner.take();
+        return entries === undefined ? undefined : this.#shown(entries);
+      },
+    };
+  }
+
   prepareAdd(): boolean {
     return this.#inner.prepareAdd();
   }
@@ -217,9 +232,13 @@ export class TtlMapState implements MapState<unknown, unknown>, Namespaced<unkno
     this.#inner.mergeNamespaces(target, sources);
   }
 
-  #alive(): (readonly [unknown, unknown])[] {
-    const alive: (readonly [unknown, unknown])[] = [];
-    for (const [key, stored] of this.#inner.entries()) {
+  #alive(): readonly UserEntry[] {
+    return this.#shown(this.#inner.entries());
+  }
+
+  #shown(entries: Iterable<UserEntry>): readonly UserEntry[] {
+    const alive: UserEntry[] = [];
+    for (const [key, stored] of entries) {
       const stamped = stored as Stamped; // only this class writes to inner
       const expired = this.#rule.expired(stamped);
       if (expired) this.#inner.remove(key);

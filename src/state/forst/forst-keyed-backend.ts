@@ -24,8 +24,9 @@ import { fireTimers } from '../cells/fire-timers.ts';
 import { KeyContext } from '../cells/key-context.ts';
 import { elementSchema, hasTtl, refuseGeneric, storedSchema } from '../cells/stored-value.ts';
 import { CellTimerService, type TimerDomain } from '../cells/timer-service.ts';
+import { UserKeyOrder } from '../cells/user-key-order.ts';
 import { type Stamped, TtlMapState, TtlRule } from '../cells/ttl-states.ts';
-import type { MapStateDescriptor, StateDescriptor, StateOf } from '../descriptor.ts';
+import type { MapStateDescriptor, StateDescriptor, SyncStateOf } from '../descriptor.ts';
 import type {
   InternalTimerService,
   KeyedBackendParams,
@@ -132,8 +133,8 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
   getState<D extends StateDescriptor>(
     name: string,
     descriptor: D,
-  ): StateOf<D> & Namespaced<typeof VOID_NAMESPACE> {
-    return this.#register(name, descriptor, undefined) as StateOf<D> &
+  ): SyncStateOf<D> & Namespaced<typeof VOID_NAMESPACE> {
+    return this.#register(name, descriptor, undefined) as SyncStateOf<D> &
       Namespaced<typeof VOID_NAMESPACE>; // made by the kind that the descriptor names
   }
 
@@ -141,8 +142,8 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
     name: string,
     descriptor: D,
     namespaceSchema: Schema<N>,
-  ): StateOf<D> & Namespaced<N> {
-    return this.#register(name, descriptor, namespaceSchema) as StateOf<D> & Namespaced<N>; // as above
+  ): SyncStateOf<D> & Namespaced<N> {
+    return this.#register(name, descriptor, namespaceSchema) as SyncStateOf<D> & Namespaced<N>; // as above
   }
 
   getTimerService<N>(
@@ -268,8 +269,8 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
     ]);
   }
 
-  trim(): void {
-    this.#writeBack.evict();
+  trim(inUse?: (keyId: unknown) => boolean): void {
+    this.#writeBack.evict(inUse);
     this.#writeOut();
     this.#worker.compactIfNeeded(this.#data);
     this.#worker.compactIfNeeded(this.#timerTree);
@@ -380,6 +381,7 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
       keys: this.#keysWriter(number, namespaceSchema, descriptor.keySchema),
       values: new StateValues(name, schemas),
       userKeyCodec: keyCodec(descriptor.keySchema),
+      userKeyOrder: new UserKeyOrder(descriptor.keySchema),
       identifyUserKey: keyIdentity(descriptor.keySchema),
       identifyNamespace:
         namespaceSchema === undefined ? () => undefined : keyIdentity(namespaceSchema),

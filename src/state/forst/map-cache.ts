@@ -13,12 +13,14 @@ import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import type { ScannedEntry } from '../../lsm/merged-scan.ts';
 import { ENTRY } from '../../lsm/table-meta.ts';
 import type { MapState } from '../descriptor.ts';
-import type { Namespaced } from '../keyed-state-backend.ts';
+import type { MapRange, Namespaced, UserKeyRange } from '../keyed-state-backend.ts';
 import type { KeyContext } from '../cells/key-context.ts';
 import { MillraceError } from '../../base/errors.ts';
 import { ByteReader, copyOf } from '../../base/bytes.ts';
 import type { Codec } from '../../types/codec.ts';
 import { notResident } from './not-resident.ts';
+import type { OrderedEntry, UserKeyOrder } from '../cells/user-key-order.ts';
+import { ForstMapRange, type KnownEntries } from './map-range.ts';
 import { type CellOwner, ForstCell } from './forst-cell.ts';
 import type { Address, Loads, LoadTarget } from './loads.ts';
 import { parseStateKey, type StateKeyWriter } from './state-key.ts';
@@ -53,6 +55,7 @@ export interface MapCacheParams {
   readonly keys: StateKeyWriter;
   readonly values: StateValues;
   readonly userKeyCodec: Codec<unknown>;
+  readonly userKeyOrder: UserKeyOrder;
   readonly identifyUserKey: (key: unknown) => unknown;
   readonly identifyNamespace: (namespace: unknown) => unknown;
   readonly expiryOf?: (value: unknown) => number;
@@ -108,6 +111,20 @@ export class MapCache
     }
     this.#params.loads.note(this, this.#address(copyOf(key)));
     return false;
+  }
+
+  openRange(range: UserKeyRange, signal: AbortSignal): MapRange {
+    const { tree, userKeyOrder } = this.#params;
+    const address = this.#address(copyOf(this.#prefix()));
+    return new ForstMapRange({
+      tree,
+      prefix: address.bytes,
+      range: userKeyOrder.boundsOf(range),
+      order: userKeyOrder,
+      known: () => this.#known(address),
+      decode: (scanned) => this.#decode(scanned),
+      signal,
+    });
   }
 
   get(userKey: unknown): unknown {
@@ -225,6 +242,23 @@ export class MapCache
     before.next = cell.next;
   }
 
+  #known(address: Address): KnownEntries {
+    const cell = this.#cellOf(address);
+    if (cell === undefined) return { complete: false, entries: [] };
+    return { complete: cell.complete, entries: contentsOf(cell).entries.values() };
+  }
+
+  #decode({ key, lookup }: ScannedEntry): OrderedEntry | undefined {
+    if (lookup.base === undefined) return undefined;
+    const bytes = parseStateKey(key).userKey;
+    const { userKeyCodec, values } = this.#params;
+    return {
+      bytes,
+      key: userKeyCodec.decode(new ByteReader(bytes)),
+      value: values.decode(lookup.base),
+    };
+  }
+
   #find(userKey: unknown): Entry | undefined {
     const id = this.#params.identifyUserKey(userKey);
     const cell = this.#cached();
@@ -291,10 +325,14 @@ export class MapCache
     return cell;
   }
 
-  #cellAt(address: Address): ForstCell {
+  #cellOf(address: Address): ForstCell | undefined {
     let cell = this.#first.get(address.keyId);
     while (cell !== undefined && cell.namespaceId !== address.namespaceId) cell = cell.next;
-    return cell ?? this.#join(address);
+    return cell;
+  }
+
+  #cellAt(address: Address): ForstCell {
+    return this.#cellOf(address) ?? this.#join(address);
   }
 
   #add(): ForstCell {

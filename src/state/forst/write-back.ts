@@ -110,8 +110,8 @@ export class WriteBack {
     if (cell.dirtyEpoch !== 0 && cell.dirtyEpoch !== this.epoch) this.#writeClosed(cell);
   }
 
-  /** Evicts until the budget is kept; cells that were used since the hand came by get a second chance. */
-  evict(): void {
+  /** Evicts until the budget is kept; cells that were used since the hand came by get a second chance, those in use stay. */
+  evict(inUse?: (keyId: unknown) => boolean): void {
     const budget = this.#budgetBytes();
     // Two rounds see every cell without its second chance.
     let steps = 2 * this.#ring.length;
@@ -123,7 +123,8 @@ export class WriteBack {
         this.#hand++;
         continue;
       }
-      this.#drop(cell);
+      if (inUse?.(cell.keyId) === true) this.#hand++;
+      else this.#drop(cell);
     }
   }
 

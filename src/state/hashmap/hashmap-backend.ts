@@ -12,7 +12,7 @@ import type { KeyGroupRange } from '../../types/key-group.ts';
 import { checkCompatibility } from '../../types/evolution.ts';
 import { schemaFromJson, schemaToJson } from '../../types/schema-json.ts';
 import type { Schema } from '../../types/schema.ts';
-import type { StateDescriptor, StateOf } from '../descriptor.ts';
+import type { StateDescriptor, SyncStateOf } from '../descriptor.ts';
 import type {
   InternalTimerService,
   KeyedBackendParams,
@@ -146,8 +146,8 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
   getState<D extends StateDescriptor>(
     name: string,
     descriptor: D,
-  ): StateOf<D> & Namespaced<typeof VOID_NAMESPACE> {
-    return this.#register(name, descriptor, undefined) as StateOf<D> &
+  ): SyncStateOf<D> & Namespaced<typeof VOID_NAMESPACE> {
+    return this.#register(name, descriptor, undefined) as SyncStateOf<D> &
       Namespaced<typeof VOID_NAMESPACE>; // buildState makes the kind that the descriptor names
   }
 
@@ -155,8 +155,8 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
     name: string,
     descriptor: D,
     namespaceSchema: Schema<N>,
-  ): StateOf<D> & Namespaced<N> {
-    return this.#register(name, descriptor, namespaceSchema) as StateOf<D> & Namespaced<N>; // as above
+  ): SyncStateOf<D> & Namespaced<N> {
+    return this.#register(name, descriptor, namespaceSchema) as SyncStateOf<D> & Namespaced<N>; // as above
   }
 
   getTimerService<N>(
