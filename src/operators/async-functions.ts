@@ -128,7 +128,9 @@ export class AsyncFunctions {
     call.abandon();
     const place = call.kind === 'record' ? {} : { timer: call.timestamp };
     const { shell } = this;
-    shell.context.fail(userCodeError(error, shell.culprit, { timestamp: call.timestamp, ...place }));
+    shell.context.fail(
+      userCodeError(error, shell.culprit, { timestamp: call.timestamp, ...place }),
+    );
   }
 }
 

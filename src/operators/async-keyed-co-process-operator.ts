@@ -86,11 +86,7 @@ export class AsyncKeyedCoProcessOperator implements TwoInputOperator, TimerTarge
 
   #prepare(
     batch: RecordBatch<unknown>,
-    {
-      keyOf,
-      plan,
-      gate,
-    }: { keyOf: AnyKeySelector; plan: PrefetchPlan<unknown>; gate: RecordGate },
+    { keyOf, plan, gate }: { keyOf: AnyKeySelector; plan: PrefetchPlan<unknown>; gate: RecordGate },
   ): void {
     const prepare = (value: unknown): boolean => plan.prepare(value);
     prepareEach(this.#functions.keyed, keyOf, batch, { gate, prepare });

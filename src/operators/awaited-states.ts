@@ -44,10 +44,10 @@ class Awaited<S> {
     return this.#inner;
   }
 
-  protected async whole(): Promise<S> {
+  /** Afterwards `inner` has to be asked for again: other calls have run meanwhile. */
+  protected async whole(): Promise<void> {
     const { inner } = this;
     if (!inner.prepare()) await this.owner.ready(this.name, () => inner.prepare());
-    return inner;
   }
 
   clear(): void {
@@ -57,7 +57,8 @@ class Awaited<S> {
 
 class AwaitedValue extends Awaited<ValueState<unknown>> implements AsyncValueState<unknown> {
   async get(): Promise<unknown> {
-    return (await this.whole()).value;
+    await this.whole();
+    return this.inner.value;
   }
 
   set(value: unknown): void {
@@ -67,7 +68,8 @@ class AwaitedValue extends Awaited<ValueState<unknown>> implements AsyncValueSta
 
 class AwaitedList extends Awaited<ListState<unknown>> implements AsyncListState<unknown> {
   async get(): Promise<readonly unknown[]> {
-    return (await this.whole()).get();
+    await this.whole();
+    return this.inner.get();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<unknown> {
@@ -76,15 +78,23 @@ class AwaitedList extends Awaited<ListState<unknown>> implements AsyncListState<
 
   async add(value: unknown): Promise<void> {
     const { inner } = this;
-    if (!inner.prepareAdd()) await this.owner.ready(this.name, () => inner.prepareAdd());
-    inner.add(value);
+    if (inner.prepareAdd()) {
+      inner.add(value);
+      return;
+    }
+    await this.whole();
+    this.inner.add(value);
   }
 
   async addAll(values: Iterable<unknown>): Promise<void> {
-    const { inner } = this;
     const all = [...values];
-    if (!inner.prepareAdd()) await this.owner.ready(this.name, () => inner.prepareAdd());
-    inner.addAll(all);
+    const { inner } = this;
+    if (inner.prepareAdd()) {
+      inner.addAll(all);
+      return;
+    }
+    await this.whole();
+    this.inner.addAll(all);
   }
 
   update(values: readonly unknown[]): void {
@@ -97,14 +107,16 @@ type InnerMap = MapState<unknown, unknown>;
 class AwaitedMap extends Awaited<InnerMap> implements AsyncMapState<unknown, unknown> {
   async get(key: unknown): Promise<unknown> {
     const { inner } = this;
-    if (!has(inner, key)) await this.#entry(inner, key);
-    return inner.get(key);
+    if (has(inner, key)) return inner.get(key);
+    await this.#entry(inner, key);
+    return this.inner.get(key);
   }
 
   async contains(key: unknown): Promise<boolean> {
     const { inner } = this;
-    if (!has(inner, key)) await this.#entry(inner, key);
-    return inner.contains(key);
+    if (has(inner, key)) return inner.contains(key);
+    await this.#entry(inner, key);
+    return this.inner.contains(key);
   }
 
   async isEmpty(): Promise<boolean> {
@@ -156,13 +168,18 @@ class AwaitedFold
   implements AsyncReducingState<unknown>, AsyncAggregatingState<unknown, unknown>
 {
   async get(): Promise<unknown> {
-    return (await this.whole()).get();
+    await this.whole();
+    return this.inner.get();
   }
 
   async add(value: unknown): Promise<void> {
     const { inner } = this;
-    if (!inner.prepareAdd()) await this.owner.ready(this.name, () => inner.prepareAdd());
-    inner.add(value);
+    if (inner.prepareAdd()) {
+      inner.add(value);
+      return;
+    }
+    await this.whole();
+    this.inner.add(value);
   }
 }
 

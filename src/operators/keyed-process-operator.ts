@@ -24,10 +24,7 @@ export class KeyedProcessOperator implements OneInputOperator, TimerTarget<numbe
   #onRecord!: PrefetchPlan<unknown>;
   #onTimerPlan!: PrefetchPlan<number>;
 
-  constructor(
-    user: AnyKeyedProcessFunction,
-    keyOf: AnyKeySelector,
-  ) {
+  constructor(user: AnyKeyedProcessFunction, keyOf: AnyKeySelector) {
     this.#user = user;
     this.#keyOf = keyOf;
   }

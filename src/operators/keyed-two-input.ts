@@ -70,10 +70,7 @@ export abstract class KeyedTwoInput implements TwoInputOperator, TimerTarget<num
     return new KeyedShellContext(shell, declaration, this);
   }
 
-  protected prepareEach(
-    batch: RecordBatch<unknown>,
-    { keyOf, plan, gate }: PrepareParams,
-  ): void {
+  protected prepareEach(batch: RecordBatch<unknown>, { keyOf, plan, gate }: PrepareParams): void {
     const prepare = (value: unknown): boolean => plan.prepare(value);
     prepareEach(this.context.keyed, keyOf, batch, { gate, prepare });
   }

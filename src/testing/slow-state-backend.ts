@@ -1,6 +1,7 @@
 /**
- * A state backend for tests of asynchronous execution: the heap's, but entries have to be fetched before they are read, which takes a random
- * time, and are forgotten again at random. Reading what has not been fetched throws, as with a backend whose state is elsewhere.
+ * A state backend for tests of asynchronous execution: another one, by default the heap's, but entries have to be fetched before they are
+ * read, which takes a given or random time, and are forgotten again at random. Reading what has not been fetched throws, as with a backend
+ * whose state is elsewhere.
  */
 import { asError } from '../base/errors.ts';
 import type { Timers } from '../base/world.ts';
@@ -32,15 +33,23 @@ export interface SlowStateOptions {
   readonly timers?: Timers;
   readonly latencyLeastMs?: number;
   readonly latencyMostMs?: number;
+  /** Default the heap. */
+  readonly inner?: StateBackend;
 }
 
 export class SlowStateBackend implements StateBackend {
-  readonly name = 'hashmap';
+  readonly name: string;
   readonly #options: SlowStateOptions;
-  readonly #inner = new HashMapStateBackend();
+  readonly #inner: StateBackend;
 
   constructor(options: SlowStateOptions) {
     this.#options = options;
+    this.#inner = options.inner ?? new HashMapStateBackend();
+    this.name = this.#inner.name;
+  }
+
+  async close(): Promise<void> {
+    await this.#inner.close?.();
   }
 
   async createKeyed(params: KeyedBackendParams): Promise<SlowKeyedBackend> {
@@ -96,10 +105,12 @@ export class SlowKeyedBackend implements KeyedStateBackend, Residency, Nearness 
   }
 
   get missing(): number {
-    return this.#noted.size;
+    return this.#noted.size + (this.#inner.residency?.missing ?? 0);
   }
 
-  readonly overloaded = false;
+  get overloaded(): boolean {
+    return this.#inner.residency?.overloaded ?? false;
+  }
 
   has(id: string): boolean {
     return this.#near.has(id);
@@ -116,7 +127,7 @@ export class SlowKeyedBackend implements KeyedStateBackend, Residency, Nearness 
   async load(signal: AbortSignal): Promise<void> {
     const noted = this.#noted;
     this.#noted = new Map();
-    await this.pause(signal);
+    await Promise.all([this.pause(signal), this.#inner.residency?.load(signal)]);
     for (const [id, keyId] of noted) this.#near.set(id, keyId);
   }
 
@@ -130,6 +141,7 @@ export class SlowKeyedBackend implements KeyedStateBackend, Residency, Nearness 
     for (const [id, keyId] of this.#near)
       if (this.#options.random() < this.#options.evictedShare && !inUse(keyId))
         this.#near.delete(id);
+    this.#inner.residency?.trim(inUse);
   }
 
   setCurrentKey(key: unknown): void {
@@ -175,7 +187,6 @@ export class SlowKeyedBackend implements KeyedStateBackend, Residency, Nearness 
   }
 
   advanceWatermark(watermark: number, limit: number): TimerProgress {
-    this.#inner.advanceWatermark(watermark, 0);
     return this.#fire('event', watermark, limit);
   }
 
@@ -233,6 +244,8 @@ export class SlowKeyedBackend implements KeyedStateBackend, Residency, Nearness 
   }
 
   #fire(domain: Domain, until: number, limit: number): TimerProgress {
+    // The inner one may have timers to restore first.
+    if (this.#advance(domain, until, 0) === 'load') return 'load';
     for (let left = limit; left > 0; left--) {
       const due = this.#due(domain, until);
       if (due.length === 0) return 'done';
@@ -242,10 +255,15 @@ export class SlowKeyedBackend implements KeyedStateBackend, Residency, Nearness 
         this.#prepareAll(due);
         return 'load';
       }
-      if (domain === 'event') this.#inner.advanceWatermark(until, 1);
-      else this.#inner.advanceProcessingTime(until, 1);
+      this.#advance(domain, until, 1);
     }
     return 'more';
+  }
+
+  #advance(domain: Domain, until: number, limit: number): TimerProgress {
+    return domain === 'event'
+      ? this.#inner.advanceWatermark(until, limit)
+      : this.#inner.advanceProcessingTime(until, limit);
   }
 
   #prepareAll(timers: readonly DueTimer[]): boolean {

@@ -1,4 +1,4 @@
-/** One state of `slow-state-backend.ts`: the heap's, behind a record of which entries are near. */
+/** One state of `slow-state-backend.ts`: the inner one's, behind a record of which entries are near. */
 import { internal } from '../base/errors.ts';
 import type { StateDescriptor } from '../state/descriptor.ts';
 import type { MapRange, Namespaced, UserKeyRange } from '../state/keyed-state-backend.ts';
@@ -90,7 +90,8 @@ export class SlowState implements AnyState {
   }
 
   prepare(): boolean {
-    return this.#prepare(this.#id());
+    const inner = this.#inner.prepare();
+    return this.#prepare(this.#id()) && inner;
   }
 
   prepareAdd(): boolean {
@@ -98,12 +99,16 @@ export class SlowState implements AnyState {
   }
 
   prepareEntry(userKey: unknown): boolean {
-    return this.#near.has(this.#id()) || this.#prepare(this.#entryId(userKey));
+    const inner = this.#inner.prepareEntry?.(userKey) ?? true;
+    return (this.#near.has(this.#id()) || this.#prepare(this.#entryId(userKey))) && inner;
   }
 
   openRange(range: UserKeyRange, signal: AbortSignal): MapRange {
     const inner = this.#inner.openRange!(range, signal); // asked of maps only
-    return { load: () => this.#near.pause(signal), take: () => inner.take() };
+    return {
+      load: () => this.#near.pause(signal).then(() => inner.load()),
+      take: () => inner.take(),
+    };
   }
 
   mergeNamespaces(target: unknown, sources: readonly unknown[]): void {

@@ -11,7 +11,7 @@ import {
   t,
   valueState,
 } from '../../src/index.ts';
-import { type Row, run, table } from './run.ts';
+import { assertOut, type Row, run, table } from './run.ts';
 
 const text = t.string();
 const first = (value: string): string => value[0]!;
@@ -32,17 +32,22 @@ describe('timers', () => {
             collector.collect(`timer ${key} ${timestamp}`),
         }),
     );
-    assert.deepEqual(out, [
-      'a@1',
-      'b@1',
-      'timer a 3',
-      'timer b 3',
-      'timer a 4',
-      'timer b 4',
-      'a@5',
-      'timer a 7',
-      'timer a 8',
-    ]);
+    const keyOf = (line: string): string => (line.startsWith('timer ') ? line[6]! : line[0]!);
+    assertOut(
+      out,
+      [
+        'a@1',
+        'b@1',
+        'timer a 3',
+        'timer b 3',
+        'timer a 4',
+        'timer b 4',
+        'a@5',
+        'timer a 7',
+        'timer a 8',
+      ],
+      keyOf,
+    );
   });
 
   test('a deleted timer does not fire', async () => {
@@ -144,12 +149,16 @@ describe('keyed state', () => {
           },
         }),
     );
-    assert.deepEqual(out, [
-      'a a1 [a1] a1=1 2 1',
-      'b b1 [b1] b1=1 2 1',
-      'a a2 [a1 a2] a1=1 a2=1 2 1.5',
-      'a a1 [a1 a2 a1] a1=2 a2=1 2 1.3333333333333333',
-    ]);
+    assertOut(
+      out,
+      [
+        'a a1 [a1] a1=1 2 1',
+        'b b1 [b1] b1=1 2 1',
+        'a a2 [a1 a2] a1=1 a2=1 2 1.5',
+        'a a1 [a1 a2 a1] a1=2 a2=1 2 1.3333333333333333',
+      ],
+      first,
+    );
   });
 
   test('schemaless state is refused unless allowed, naming the state', async () => {
@@ -189,7 +198,7 @@ describe('keyed state', () => {
             collector.collect(`${value} ${(state.n.value += 1)}`),
         }),
     );
-    assert.deepEqual(out, ['__proto__ 1', 'constructor 1', '__proto__ 2']);
+    assertOut(out, ['__proto__ 1', 'constructor 1', '__proto__ 2'], first);
     assert.equal(({} as Record<string, unknown>)['n'], undefined);
   });
 });
@@ -287,9 +296,9 @@ describe('streams', () => {
         const rolled = pick === 'sum' ? keyed.sum('n') : keyed[pick]('n');
         return rolled.map(({ k, n }) => `${k}${n}`);
       });
-    assert.deepEqual(await roll('sum'), ['a3', 'a4', 'b7', 'a6']);
-    assert.deepEqual(await roll('minBy'), ['a3', 'a1', 'b7', 'a1']);
-    assert.deepEqual(await roll('maxBy'), ['a3', 'a3', 'b7', 'a3']);
+    assertOut(await roll('sum'), ['a3', 'a4', 'b7', 'a6'], first);
+    assertOut(await roll('minBy'), ['a3', 'a1', 'b7', 'a1'], first);
+    assertOut(await roll('maxBy'), ['a3', 'a3', 'b7', 'a3'], first);
   });
 
   test('an exception in user code names operator, subtask and record', async () => {

@@ -2,6 +2,12 @@
  * Runs a small pipeline in event time and gives back what came out. Input is written as a table: records with their times, and
  * watermarks between them; each element is its own batch, so that watermarks fall exactly where the table has them.
  */
+import assert from 'node:assert/strict';
+import { stateBackendOf } from '../../src/state/backends.ts';
+import { SimBucket } from '../../src/testing/sim-store.ts';
+import { SimJob } from '../../src/testing/sim-job.ts';
+import { Simulation } from '../../src/testing/simulation.ts';
+import { SlowStateBackend } from '../../src/testing/slow-state-backend.ts';
 import {
   collectSink,
   type Configuration,
@@ -69,19 +75,95 @@ export function table<T>(
     .filter((value) => !isWatermark(value));
 }
 
+/** Where the tables run. The same tables, unchanged, run in each; see `modes/`. */
+export interface Mode {
+  /** Default 'hashmap'. */
+  readonly backend?: 'hashmap' | 'forst';
+  /** In the simulated world: every read of state that is not held at once takes so long, and all that is read is forgotten soon. */
+  readonly readLatencyMs?: number;
+  /** Process functions are async. */
+  readonly asyncFunctions?: boolean;
+}
+
+let mode: Mode = {};
+
+/** For all tables of this process. */
+export function runTablesIn(next: Mode): void {
+  mode = next;
+}
+
+/**
+ * Compares what came out with what a table says: in order, or where records of different keys may pass each other, in order for each key.
+ */
+export function assertOut(
+  out: readonly string[],
+  expected: readonly string[],
+  keyOf: (line: string) => string,
+): void {
+  if (mode.readLatencyMs === undefined && mode.asyncFunctions !== true) {
+    assert.deepEqual(out, expected);
+    return;
+  }
+  const byKey = (lines: readonly string[]): unknown =>
+    Object.entries(Object.groupBy(lines, keyOf)).toSorted();
+  assert.deepEqual(byKey(out), byKey(expected));
+}
+
 /** Builds with `build`, runs, and returns the records that came out. */
 export async function run<O>(
   build: (env: StreamExecutionEnvironment) => DataStream<O>,
   config: Configuration = {},
 ): Promise<readonly O[]> {
-  // A watermark after every batch.
-  const env = environment({
+  const settings: Configuration = {
+    // A watermark after every batch.
     'pipeline.auto-watermark-interval': 0,
     'pipeline.generic-types': true,
+    'state.backend.type': mode.backend ?? 'hashmap',
     ...config,
-  });
+  };
+  if (mode.readLatencyMs !== undefined) return runSlowly(build, settings, mode.readLatencyMs);
+  const env = environment(settings);
   const out: O[] = [];
   build(env).sinkTo(collectSink(out));
   await env.execute('semantics');
+  return out;
+}
+
+const VIRTUAL_MS_MAX = 3_600_000;
+const EVENTS_MAX = 2_000_000;
+
+async function runSlowly<O>(
+  build: (env: StreamExecutionEnvironment) => DataStream<O>,
+  config: Configuration,
+  latencyMs: number,
+): Promise<readonly O[]> {
+  const simulation = new Simulation({ seed: 1 });
+  const out: O[] = [];
+  const job = new SimJob({
+    simulation,
+    bucket: new SimBucket(simulation.scheduler),
+    name: 'semantics',
+    build: (env) => build(env).sinkTo(collectSink(out)),
+    configOf: () => ({ 'restart-strategy.type': 'none', ...config }),
+    restarts: false,
+    openBackend: (name, worker) =>
+      new SlowStateBackend({
+        inner: stateBackendOf(name, worker),
+        random: () => worker.world.random.next(),
+        timers: worker.world.timers,
+        latencyLeastMs: latencyMs,
+        latencyMostMs: latencyMs,
+        evictedShare: 1,
+      }),
+  });
+  job.start();
+  await simulation.run({
+    until: () => job.isOver || job.failures.length > 0,
+    maxVirtualMs: VIRTUAL_MS_MAX,
+    eventsMax: EVENTS_MAX,
+  });
+  const failure = job.failures[0] ?? job.fatal;
+  if (failure !== undefined) throw failure;
+  assert.ok(job.end !== undefined, 'the job came to its end');
   return out;
 }

@@ -12,7 +12,7 @@ import type { Source } from '../../src/connector/source.ts';
 import type { OneInputOperator } from '../../src/operators/contract.ts';
 import { outputTag } from '../../src/operators/output-tag.ts';
 import { TumblingEventTimeWindows } from '../../src/operators/window/assigner.ts';
-import { mapState, reducingState, valueState } from '../../src/state/descriptor.ts';
+import { asyncState, mapState, reducingState, valueState } from '../../src/state/descriptor.ts';
 import type { Violation } from '../../src/testing/checkers.ts';
 import { LedgerProbe, SlowProbe, WatermarkProbe } from '../../src/testing/probes.ts';
 import { hashText, SeededRandom } from '../../src/testing/seeded-random.ts';
@@ -104,7 +104,7 @@ export function buildJob(
     .uid(RECEIVED)
     .transform('probe', probe('behind the first exchange'), INPUT)
     .transform('slow', slow, INPUT);
-  processKeys(received)
+  (settings.asyncFunctions ? processKeysAsync(received) : processKeys(received))
     .transform('probe', probe('behind process'), OUTPUT)
     .transform('slow', slow, OUTPUT)
     .sinkTo(perKey)
@@ -142,6 +142,48 @@ function processKeys(input: DataStream<Input>): DataStream<Output> {
         onTimer(timestamp, { state, key, timeDomain }, out) {
           if (timeDomain === 'processing-time') return;
           for (const id of state.pending.get(timestamp)?.split(',') ?? [])
+            out.collect({ kind: 'timer', key, id: Number(id), order: 0, sum: 0 });
+          state.pending.remove(timestamp);
+        },
+      },
+      OUTPUT,
+    )
+    .uid('process');
+}
+
+/** The same, awaiting all of its state. */
+function processKeysAsync(input: DataStream<Input>): DataStream<Output> {
+  return input
+    .keyBy(({ key }) => key, t.string())
+    .process(
+      {
+        state: {
+          count: asyncState(valueState(t.int32(), { default: 0 })),
+          sum: asyncState(reducingState(t.int64(), (a: number, b: number) => a + b)),
+          pending: asyncState(mapState(t.int64(), t.string())),
+        },
+        async processElement(
+          { id, key, amount, at },
+          { state, timers },
+          out: { collect(value: Output): void },
+        ) {
+          const order = (await state.count.get()) + 1;
+          state.count.set(order);
+          await state.sum.add(amount);
+          out.collect({ kind: 'seen', key, id, order, sum: (await state.sum.get())! });
+          const due = at + TIMER_DELAY_MS;
+          const waiting = await state.pending.get(due);
+          state.pending.put(due, waiting === undefined ? String(id) : `${waiting},${id}`);
+          timers.registerEventTimeTimer(due);
+          timers.registerProcessingTimeTimer(timers.currentProcessingTime + 7);
+        },
+        async onTimer(timestamp, { state, key, timeDomain }, out) {
+          if (timeDomain === 'processing-time') {
+            // Reads across all that is pending, and changes nothing.
+            for await (const _ of state.pending.keys());
+            return;
+          }
+          for (const id of (await state.pending.get(timestamp))?.split(',') ?? [])
             out.collect({ kind: 'timer', key, id: Number(id), order: 0, sum: 0 });
           state.pending.remove(timestamp);
         },

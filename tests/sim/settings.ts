@@ -44,6 +44,8 @@ export interface Settings {
   readonly config: Readonly<Record<string, JsonValue>>;
   /** Undefined: state is where the options say. */
   readonly slowReads: SlowReads | undefined;
+  /** The process function awaits its state. */
+  readonly asyncFunctions: boolean;
   /** Of each start of the job; the last one counts for all later ones. */
   readonly parallelisms: readonly number[];
   readonly storeFaults: StoreFaults;
@@ -194,6 +196,7 @@ export function drawSettings(seed: number): Settings {
     ...drawSlowness(random.fork('slowness')),
     config: drawConfig(random, delivery, slowReads),
     slowReads,
+    asyncFunctions: random.fork('async functions').chance(0.4),
     parallelisms: random.chance(0.5)
       ? [parallelism]
       : Array.from({ length: 4 }, () => random.between(1, 4)),

@@ -65,9 +65,7 @@ function buildTtlState({ table, descriptor, identify }: StateParams, rule: TtlRu
   }
 }
 
-const userKeysOf = (
-  schema: Schema<unknown>,
-): ConstructorParameters<typeof CellMapState>[2] => {
+const userKeysOf = (schema: Schema<unknown>): ConstructorParameters<typeof CellMapState>[2] => {
   // Map state may have keys without an order as long as nobody reads it by ranges.
   let order: UserKeyOrder | undefined;
   return {

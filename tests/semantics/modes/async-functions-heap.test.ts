@@ -1,0 +1,8 @@
+/** The tables with process functions that are async. */
+import { runTablesIn } from '../run.ts';
+import { makeFunctionsAsync } from './async-functions.ts';
+
+runTablesIn({ asyncFunctions: true });
+makeFunctionsAsync();
+await import('../joins.test.ts');
+await import('../process.test.ts');
