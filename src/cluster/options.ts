@@ -153,13 +153,26 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     type: 'integer',
     default: 24_000,
     min: 1,
-    about: 'Records of one subtask that wait for state at a time; at the limit it takes no input.',
+    about:
+      'Records of one subtask that wait for state, or whose async functions run, at a time; at the limit it takes no input.',
+  },
+  'execution.async-state.in-flight-bytes-limit': {
+    type: 'memory',
+    default: 67_108_864,
+    min: 1,
+    about: 'Memory that the records of one subtask that wait may take, by estimate; likewise.',
   },
   'execution.async-state.buffer-size': {
     type: 'integer',
     default: 1000,
     min: 1,
     about: 'From this many missing entries on, a load begins although many are under way.',
+  },
+  'execution.async-state.buffer-timeout': {
+    type: 'duration',
+    default: 1000,
+    about:
+      'What is missing waits for more of it at most so long before it is loaded; as a rule much less, by how long loads take.',
   },
   'state.backend.type': {
     type: 'enum',
