@@ -92,6 +92,7 @@ export function drawShort(seed: number, scenario: string): Settings {
     slowShare: random.pick([0, 0, 0.3]),
     config: { ...drawConfig(random.fork('config')), ...layout.config },
     slowReads: undefined,
+    asyncFunctions: random.fork('async functions').chance(0.3),
     memoryBytes: layout.memoryBytes,
     parallelisms: random.chance(0.5)
       ? [parallelism]
