@@ -31,6 +31,7 @@ export type {
 export type { DataStream, SingleOutputStreamOperator } from './api/data-stream.ts';
 export type { Configuration } from './api/environment.ts';
 export type { JobResult } from './api/executor.ts';
+export type { JobClient, SavepointOptions, StopOptions } from './api/job-client.ts';
 export type { BoundedIntervalJoin, IntervalJoin } from './api/interval-join.ts';
 export type { JoinedStreams, WindowedJoin } from './api/joined-streams.ts';
 export type { KeyedStream } from './api/keyed-stream.ts';

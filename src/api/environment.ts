@@ -10,8 +10,10 @@ import { explainJson, explainText } from '../graph/explain.ts';
 import type { Program } from '../graph/program.ts';
 import type { Schema } from '../types/schema.ts';
 import { t } from '../types/t.ts';
+import { boundedNow } from './bounded-now.ts';
 import { SingleOutputStreamOperator } from './data-stream.ts';
 import type { Executor, JobResult } from './executor.ts';
+import type { JobClient } from './job-client.ts';
 import { checkParallelism, GraphBuilder } from './graph-builder.ts';
 import { type RestartStrategy, restartOptions } from './restart-strategy.ts';
 
@@ -101,6 +103,15 @@ export class StreamExecutionEnvironment {
     return this;
   }
 
+  /**
+   * The job processes what its sources have when it starts, takes a checkpoint, commits and ends with 'stopped'; the next run goes on from there.
+   * Needs `execution.checkpointing.dir`.
+   */
+  runUntil(until: 'now'): this {
+    this.#config['execution.until'] = until;
+    return this;
+  }
+
   /** Every operator runs in a task of its own. */
   disableOperatorChaining(): this {
     this.#chaining = false;
@@ -127,10 +138,19 @@ export class StreamExecutionEnvironment {
    * folder, running the same program under the same name goes on where the last run stopped.
    */
   async execute(name: string): Promise<JobResult> {
+    return this.#executor.execute(this.#handOver(name));
+  }
+
+  /** Runs the job and settles as soon as it runs, with what can be asked of it. The name is as for `execute`. */
+  async executeAsync(name: string): Promise<JobClient> {
+    return this.#executor.start(this.#handOver(name));
+  }
+
+  #handOver(name: string): Program {
     const program = this.toProgram(name);
     this.#builder.closeAs(name);
     this.#builder = new GraphBuilder(this);
-    return this.#executor.execute(program);
+    return program;
   }
 
   /** @internal What has been built so far. @throws `invalid` when it cannot run */
@@ -138,7 +158,7 @@ export class StreamExecutionEnvironment {
     if (this.#builder.isEmpty)
       throw invalid('GRAPH_INVALID', `job "${name}" has no operators; begin with env.fromSource`);
     const config = this.#settled();
-    const program = this.#builder.build(
+    const built = this.#builder.build(
       name,
       {
         parallelism: Number(config['parallelism.default']),
@@ -147,6 +167,7 @@ export class StreamExecutionEnvironment {
       },
       config,
     );
+    const program = boundedNow(built);
     buildJobGraph(program.graph);
     return program;
   }

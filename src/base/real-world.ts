@@ -150,4 +150,9 @@ export function realWorld(logger: Logger = consoleLogger('warn')): World {
 }
 
 /** Environment variables, for credentials. */
+/** For this process and the workers that it starts from now on. */
+export function setEnvironment(variable: string, value: string): void {
+  process.env[variable] = value;
+}
+
 export const realEnvironment = (): Readonly<Record<string, string | undefined>> => process.env;

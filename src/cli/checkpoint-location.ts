@@ -9,6 +9,7 @@ import { realEnvironment, realWorld } from '../base/real-world.ts';
 import { invalid, MillraceError } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
 import { type CheckpointRecord, decodeRecord } from '../state/checkpoint-record.ts';
+import { jobIdOf } from '../cluster/run-job.ts';
 import { decodeHead, headKeyOf, type JobHead } from '../state/job-head.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { openObjectStore } from '../storage/open-store.ts';
@@ -47,12 +48,36 @@ export async function findCheckpoint(location: string, config: Config): Promise<
     if ((await store.head('_metadata')) !== undefined) return recordAt(store, '_metadata');
     const jobs = await jobsOf(store);
     if (jobs.length === 0) throw noCheckpoint(location);
-    if (jobs.length > 1)
-      throw invalid(
-        'SEVERAL_JOBS',
-        `there are several jobs in ${location}; say which:\n${jobs.map(({ jobId }) => `  ${place}/${jobId}`).join('\n')}`,
-      );
+    if (jobs.length > 1) throw severalJobs(place, jobs);
     return newestOf(store, jobs[0]!.jobId);
+  });
+}
+
+export interface FoundJob {
+  readonly store: ObjectStore;
+  readonly jobId: string;
+}
+
+/** `<dir>/<job>`, by id or name, or `<dir>` where there is only one. The caller closes the store. @throws `invalid` NO_SUCH_JOB, SEVERAL_JOBS */
+export async function findJob(location: string, config: Config): Promise<FoundJob> {
+  const place = location.replace(/\/+$/, '');
+  const job = /^(.+)\/([^/]+)$/.exec(place);
+  if (job !== null) {
+    const [, dir, name] = job;
+    const store = openStoreAt(dir!, config);
+    for (const jobId of [name!, jobIdOf(name!)])
+      if (isKeySegment(jobId) && (await hasHead(store, jobId))) return { store, jobId };
+    await store.close();
+  }
+  return open(openStoreAt(place, config), async (store) => {
+    const jobs = await jobsOf(store);
+    if (jobs.length > 1) throw severalJobs(place, jobs);
+    if (jobs[0] !== undefined) return { store, jobId: jobs[0].jobId };
+    throw invalid(
+      'NO_SUCH_JOB',
+      `there is no job ${location}: expected <dir>/<job>, by id or name, or the execution.checkpointing.dir of one job`,
+      { location },
+    );
   });
 }
 
@@ -100,6 +125,12 @@ async function recordAt(store: ObjectStore, key: string): Promise<FoundCheckpoin
     );
   }
 }
+
+const severalJobs = (place: string, jobs: readonly JobHead[]): MillraceError =>
+  invalid(
+    'SEVERAL_JOBS',
+    `there are several jobs in ${place}; say which:\n${jobs.map(({ jobId }) => `  ${place}/${jobId}`).join('\n')}`,
+  );
 
 const noCheckpoint = (location: string): MillraceError =>
   invalid(

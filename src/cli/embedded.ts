@@ -10,13 +10,16 @@
  */
 import { realDisk } from '../base/real-disk.ts';
 import type { Executor, JobResult } from '../api/executor.ts';
+import type { JobClient } from '../api/job-client.ts';
+import { asError, MillraceError } from '../base/errors.ts';
 import { currentWorker, processorCount, realThreads } from '../base/real-threads.ts';
 import { keepAlive, realEnvironment, realWorld } from '../base/real-world.ts';
 import type { WorkerHost, World } from '../base/world.ts';
 import type { JobMaster } from '../cluster/job-master/job-master.ts';
 import { memoryLink } from '../cluster/memory-link.ts';
 import { settle } from '../cluster/options.ts';
-import { type JobSetup, runJob, type WorkerPool } from '../cluster/run-job.ts';
+import type { JobOperations } from '../cluster/job-operations.ts';
+import { jobIdOf, type JobSetup, runJob, type WorkerPool } from '../cluster/run-job.ts';
 import { openThreadPool, serveAsWorker } from '../cluster/thread-pool.ts';
 import { TaskManager } from '../cluster/task-manager/task-manager.ts';
 import type { JobGraph } from '../graph/job-graph.ts';
@@ -26,6 +29,7 @@ import type { CompactionExecutor } from '../lsm/compaction/compaction-task.ts';
 import { MemoryStore } from '../storage/memory-store.ts';
 import { openObjectStore } from '../storage/open-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { givenOptions } from './given-options.ts';
 import { openCompactionThread } from './open-compaction-thread.ts';
 
 /** Which `execute` of the program a worker serves. */
@@ -42,15 +46,19 @@ export interface EmbeddedOptions {
 
 export function embeddedExecutor({ wrapStore = same }: EmbeddedOptions = {}): Executor {
   const world = realWorld();
+  const start = (program: Program): Promise<JobClient> => {
+    const ordinal = executions++;
+    const host = currentWorker();
+    return host === undefined
+      ? startHere({ world, program, ordinal, wrapStore })
+      : serve({ world, program, ordinal, wrapStore }, host);
+  };
   return {
-    validateConfig: settle,
-    execute(program) {
-      const ordinal = executions++;
-      const host = currentWorker();
-      return host === undefined
-        ? runHere({ world, program, ordinal, wrapStore })
-        : serve({ world, program, ordinal, wrapStore }, host);
+    validateConfig: (config) => settle({ ...config, ...givenOptions(realEnvironment()) }),
+    async execute(program) {
+      return (await start(program)).result();
     },
+    start,
   };
 }
 
@@ -82,7 +90,55 @@ function storeOf(world: World, program: Program): ObjectStore {
 const storeAt = (world: World, { config }: Program, location: string): ObjectStore =>
   openObjectStore(location, { config, environment: realEnvironment(), world });
 
-async function runHere({ world, program, ordinal, wrapStore }: Execution): Promise<JobResult> {
+/** Settles when the job runs, or has ended without running. */
+function startHere(execution: Execution): Promise<JobClient> {
+  const started = Promise.withResolvers<JobClient>();
+  const { name } = execution.program.graph;
+  let isAwaited = false;
+  const result = runHere(execution, (operations) =>
+    started.resolve({
+      jobId: jobIdOf(name),
+      name,
+      triggerCheckpoint: () => operations.triggerCheckpoint(),
+      triggerSavepoint: (options = {}) => operations.triggerSavepoint(options),
+      stopWithSavepoint: (options = {}) => operations.stopWithSavepoint(options),
+      cancel: () => operations.cancel(),
+      result: () => {
+        isAwaited = true;
+        return result;
+      },
+    }),
+  );
+  result.then(
+    (end) => started.resolve(endedClient(end)),
+    (error: unknown) => {
+      started.reject(asError(error));
+      // Whoever started it does not look: it must not fail in silence.
+      if (!isAwaited) execution.world.logger.log('error', `job ${name}: ${asError(error).message}`);
+    },
+  );
+  return started.promise;
+}
+
+/** Of a job that ended before anything could be asked of it. */
+function endedClient(end: JobResult): JobClient {
+  const refuse = (): Promise<never> =>
+    Promise.reject(new MillraceError('cancelled', 'JOB_OVER', `job ${end.name} has ended`));
+  return {
+    jobId: end.jobId,
+    name: end.name,
+    triggerCheckpoint: refuse,
+    triggerSavepoint: refuse,
+    stopWithSavepoint: refuse,
+    cancel: () => {},
+    result: () => Promise.resolve(end),
+  };
+}
+
+async function runHere(
+  { world, program, ordinal, wrapStore }: Execution,
+  onRunning: (operations: JobOperations) => void,
+): Promise<JobResult> {
   const store = wrapStore(storeOf(world, program));
   const startedMs = world.clock.monotonicMs();
   const signals = new Signals(world);
@@ -97,8 +153,9 @@ async function runHere({ world, program, ordinal, wrapStore }: Execution): Promi
         job.slots === 1
           ? localPool({ world, program, store, ...job })
           : workerPool(world, ordinal, job),
-      onMaster: (started) => {
-        signals.master = started;
+      onMaster: (master, operations) => {
+        signals.master = master;
+        if (operations !== undefined) onRunning(operations);
       },
     });
     return {
@@ -106,7 +163,7 @@ async function runHere({ world, program, ordinal, wrapStore }: Execution): Promi
       name: program.graph.name,
       state: end.state,
       netRuntimeMs: world.clock.monotonicMs() - startedMs,
-      metrics: end.state === 'finished' ? end.metrics : {},
+      metrics: end.state === 'already-finished' ? {} : end.metrics,
     };
   } finally {
     letGo();
@@ -195,17 +252,19 @@ async function localPool(params: {
 function serve(
   { world, program, ordinal, wrapStore }: Execution,
   host: WorkerHost,
-): Promise<JobResult> {
+): Promise<JobClient> {
   const data = host.data as WorkerData; // ThreadPool gives workers this
   // An earlier job of the same program: it has run already; go on to ours.
   if (ordinal !== data.ordinal) {
-    return Promise.resolve({
-      jobId: '',
-      name: program.graph.name,
-      state: 'already-finished',
-      netRuntimeMs: 0,
-      metrics: {},
-    });
+    return Promise.resolve(
+      endedClient({
+        jobId: '',
+        name: program.graph.name,
+        state: 'already-finished',
+        netRuntimeMs: 0,
+        metrics: {},
+      }),
+    );
   }
   serveAsWorker({
     host,

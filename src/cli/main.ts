@@ -5,10 +5,14 @@ import { asError } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
 import { keepAlive } from '../base/real-world.ts';
 import { runCompactor } from './compactor.ts';
+import { addJobCommands } from './job-commands.ts';
+import { addRunCommand } from './run-command.ts';
 import { addSavepointCommands } from './savepoint-commands.ts';
 import { addStateCommands } from './state-commands.ts';
 
-const program = new Command('millrace').description('A stateful stream processor for TypeScript');
+const program = new Command('millrace')
+  .description('A stateful stream processor for TypeScript')
+  .enablePositionalOptions();
 
 /** `-D key=value`, as Flink's. */
 const property = (
@@ -34,6 +38,8 @@ program
     await runCompactor({ dir, config: D, signal: abort.signal }).finally(release);
   });
 
+addRunCommand(program, property);
+addJobCommands(program, property);
 addStateCommands(program, property);
 addSavepointCommands(program, property);
 

@@ -1,23 +1,47 @@
-/** `millrace savepoint create`: a savepoint from any checkpoint, without the job. */
+/** `millrace savepoint`: of a running job; `create`, from any checkpoint without the job; `dispose`. */
 import type { Command } from 'commander';
 import { realWorld } from '../base/real-world.ts';
 import { invalid } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
 import { StoreSnapshotReader } from '../state/checkpoint-storage.ts';
+import { disposeSavepoint } from '../state/savepoint/dispose-savepoint.ts';
 import { SAVEPOINT_RECORD_KEY, writeSavepoint } from '../state/savepoint/write-savepoint.ts';
 import { findCheckpoint, openStoreAt } from './checkpoint-location.ts';
+import { ask, type AskOptions, formatOf, PATIENCE_DEFAULT } from './job-commands.ts';
 
 type Config = Readonly<Record<string, JsonValue>>;
 type Property = (given: string, before: Config) => Config;
 
 export function addSavepointCommands(program: Command, property: Property): void {
-  program
+  const savepoint = program
     .command('savepoint')
-    .description('savepoints: state in a format of its own, for any backend, parallelism and tool')
+    .description('savepoints: state in a format of its own, for any backend, parallelism and tool');
+  savepoint
+    .command('trigger <job> [directory]', { isDefault: true })
+    .description('takes a savepoint of a running job, in a new folder in the directory')
+    .option('--type <format>', 'canonical (default) or native', 'canonical')
+    .option('--timeout <duration>', 'how long the job may take to notice', PATIENCE_DEFAULT)
+    .option('-D <key=value>', 'an option such as s3.endpoint', property, {})
+    .action(trigger);
+  savepoint
     .command('create <checkpoint> <target>')
     .description('writes a savepoint of a checkpoint into a new folder or s3://bucket/prefix')
     .option('-D <key=value>', 'an option such as s3.endpoint', property, {})
     .action(create);
+  savepoint
+    .command('dispose <savepoint>')
+    .description('deletes a savepoint; jobs that were started from it do not need it')
+    .option('-D <key=value>', 'an option such as s3.endpoint', property, {})
+    .action(dispose);
+}
+
+async function trigger(
+  location: string,
+  directory: string | undefined,
+  options: AskOptions & { readonly type: string },
+): Promise<void> {
+  const operation = { type: 'savepoint', directory, format: formatOf(options.type) } as const;
+  realWorld().print(`savepoint ${(await ask(location, operation, options)) ?? ''}`);
 }
 
 async function create(
@@ -48,4 +72,14 @@ async function create(
     await into.close();
     await store.close();
   }
+}
+
+async function dispose(location: string, { D }: { readonly D: Config }): Promise<void> {
+  const savepoint = openStoreAt(location.replace(/\/+$/, ''), D);
+  try {
+    await disposeSavepoint(savepoint, (origin) => openStoreAt(origin, D));
+  } finally {
+    await savepoint.close();
+  }
+  realWorld().print(`disposed of ${location}`);
 }

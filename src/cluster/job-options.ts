@@ -48,8 +48,13 @@ export interface JobOptions {
   /** 0: tasks may take as long as they like. */
   readonly cancellationTimeoutMs: number;
   readonly ignoreUnclaimedState: boolean;
-  /** Where the savepoint is that the job starts from if it has no checkpoint. */
+  /** Where the savepoint is that the job starts from. */
   readonly savepoint: string | undefined;
+  readonly claimMode: 'no-claim' | 'claim';
+  /** Where savepoints go that name no folder. */
+  readonly savepointDir: string | undefined;
+  /** 0: the control object is not looked at. */
+  readonly controlPollMs: number;
   readonly finishedJob: 'skip' | 'start-over';
   /** Undefined: as the machine suggests. */
   readonly slotsPerWorker: number | undefined;
@@ -64,6 +69,9 @@ export function jobOptions(settings: Settings): JobOptions {
     cancellationTimeoutMs: Number(settings['task.cancellation.timeout']),
     ignoreUnclaimedState: settings['execution.state-recovery.ignore-unclaimed-state'] === true,
     savepoint: optionalText(settings['execution.state-recovery.path']),
+    claimMode: settings['execution.state-recovery.claim-mode'] as JobOptions['claimMode'], // an enum of these
+    savepointDir: optionalText(settings['execution.checkpointing.savepoint-dir']),
+    controlPollMs: Number(settings['jobmanager.control.poll-interval']),
     finishedJob: settings['execution.state-recovery.finished-job'] as JobOptions['finishedJob'], // an enum of these
     slotsPerWorker: optional(settings['taskmanager.numberOfTaskSlots']),
   };

@@ -11,6 +11,8 @@ export interface OptionSpec {
   readonly min?: number;
   readonly max?: number;
   readonly values?: readonly string[];
+  /** Values of Flink's that are understood and not taken, with the reason. */
+  readonly refused?: Readonly<Record<string, string>>;
   readonly about: string;
 }
 
@@ -59,9 +61,11 @@ function parseBoolean(value: JsonValue): ParsedValue {
   return { fault: `expected true or false, got ${shown(value)}` };
 }
 
-function parseEnum({ values = [] }: OptionSpec, value: JsonValue): ParsedValue {
+function parseEnum({ values = [], refused = {} }: OptionSpec, value: JsonValue): ParsedValue {
   // Flink writes EXACTLY_ONCE in code and exactly-once in documentation.
   const name = typeof value === 'string' ? value.toLowerCase().replaceAll('_', '-') : undefined;
+  const reason = Object.entries(refused).find(([candidate]) => candidate === name)?.[1];
+  if (reason !== undefined) return { fault: reason };
   return name !== undefined && values.includes(name)
     ? { value: name }
     : { fault: `expected ${values.join(', ')}, got ${shown(value)}` };

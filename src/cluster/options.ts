@@ -123,6 +123,12 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     about:
       'Where checkpoints are kept, a folder or s3://bucket/prefix; the job goes on from there when it is started again.',
   },
+  'execution.checkpointing.savepoint-dir': {
+    type: 'string',
+    default: null,
+    about:
+      'Where savepoints go for which no folder is named, a folder or s3://bucket/prefix; each gets a folder of its own in it.',
+  },
   'execution.checkpointing.data-inline-threshold': {
     type: 'memory',
     default: 20_480,
@@ -134,7 +140,32 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     type: 'string',
     default: null,
     about:
-      'Savepoint, a folder or s3://bucket/prefix, that a job without checkpoints of its own starts from. It is copied and left as it is.',
+      'Savepoint, a folder or s3://bucket/prefix, that the job starts from. Once it has, it goes on from its own checkpoints.',
+  },
+  'execution.state-recovery.claim-mode': {
+    type: 'enum',
+    default: 'no-claim',
+    values: ['no-claim', 'claim'],
+    refused: {
+      legacy:
+        'LEGACY leaves open who deletes the savepoint; use NO_CLAIM (it stays yours, the job does not need it any more once it runs) or CLAIM (the job takes it over and deletes it)',
+    },
+    about:
+      'Whose the savepoint is from then on: no-claim leaves it as it is, the job does not depend on it; claim deletes it when the job has taken it over.',
+  },
+  'execution.until': {
+    type: 'enum',
+    default: null,
+    values: ['now'],
+    about:
+      'now: the job processes what its sources have when it starts, takes a checkpoint, commits and ends; the next run goes on from there.',
+  },
+  'jobmanager.control.poll-interval': {
+    type: 'duration',
+    default: 1000,
+    min: 0,
+    about:
+      'How often a job looks for requests of `millrace savepoint`, `stop` and `cancel` in its checkpoint folder: one small request to the store each time. 0: never.',
   },
   'execution.state-recovery.ignore-unclaimed-state': {
     type: 'boolean',
@@ -411,6 +442,10 @@ function contradictions(settled: Settings): readonly string[] {
   )
     faults.push(
       'execution.checkpointing.unaligned.enabled: set, but execution.checkpointing.mode is at-least-once, whose barriers never wait; leave one of the two out',
+    );
+  if (settled['execution.until'] !== null && dir === null)
+    faults.push(
+      'execution.until: needs execution.checkpointing.dir, where the next run finds what this one has processed',
     );
   const backoff = 'restart-strategy.exponential-delay';
   if (number(`${backoff}.initial-backoff`) > number(`${backoff}.max-backoff`))

@@ -8,14 +8,14 @@ import { buildJobGraph } from '../graph/build-job-graph.ts';
 import type { JobGraph } from '../graph/job-graph.ts';
 import { fingerprintOf } from '../graph/operator-id.ts';
 import type { Program } from '../graph/program.ts';
-import type { CheckpointRecord } from '../state/checkpoint-record.ts';
-import { newAttemptId } from '../state/object-owner.ts';
-import { importSavepoint, readSavepoint } from '../state/savepoint/import-savepoint.ts';
 import { CheckpointStore } from '../state/checkpoint-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { watchControl } from './control-watch.ts';
 import { type CheckpointOptions, type JobOptions, jobOptions } from './job-options.ts';
+import { JobOperations } from './job-operations.ts';
 import { JobMaster, type JobOutcome, type WorkerRef } from './job-master/job-master.ts';
 import { slotsNeeded } from './job-master/schedule.ts';
+import { beginsAtSavepoint, restoreSavepoint } from './savepoint-restore.ts';
 
 /** The workers of one job. */
 export interface WorkerPool {
@@ -29,7 +29,7 @@ export interface JobSetup {
   readonly world: World;
   readonly program: Program;
   readonly store: ObjectStore;
-  /** Opens another place, where a savepoint is. */
+  /** Opens another place, where a savepoint is or will be. Absent: there are no savepoints, and nobody asks for anything. */
   openStore?(location: string): ObjectStore;
   /** Starts workers with `slots` slots in all. */
   openPool(job: {
@@ -38,13 +38,13 @@ export interface JobSetup {
     readonly options: JobOptions;
     readonly slots: number;
   }): Promise<WorkerPool>;
-  /** Told the master as soon as there is one, to cancel the job. */
-  onMaster?(master: JobMaster): void;
+  /** Told the master as soon as there is one, to cancel the job, and what may be asked of it where savepoints are possible. */
+  onMaster?(master: JobMaster, operations: JobOperations | undefined): void;
 }
 
 export type JobEnd =
   | { readonly jobId: string; readonly state: 'already-finished' }
-  | (JobOutcome & { readonly jobId: string; readonly state: 'finished' });
+  | (JobOutcome & { readonly jobId: string });
 
 /** The same name is the same job: its checkpoints are found again. */
 export function jobIdOf(name: string): string {
@@ -75,8 +75,10 @@ export async function runJob({
     ids: world.ids,
     log: (message, error) => world.logger.log('warn', message, { reason: String(error) }),
   });
+  const { savepoint } = options;
+  const begins = openStore !== undefined && beginsAtSavepoint(checkpoints, savepoint);
   if (checkpoints.head.status === 'finished') {
-    if (options.finishedJob === 'skip') {
+    if (options.finishedJob === 'skip' && !begins) {
       world.logger.log(
         'warn',
         `job "${name}" has finished in an earlier run: nothing is done. To run it anew, give it another name or set execution.state-recovery.finished-job to start-over`,
@@ -85,11 +87,16 @@ export async function runJob({
     }
     await checkpoints.reset();
   }
-  const own = await checkpoints.latest();
-  const latest =
-    own ?? (await fromSavepoint({ world, store, jobId, options, checkpoints, openStore }));
+  const checkpointDir = directoryOf(program);
+  const latest = begins
+    ? await restoreSavepoint({
+        ...{ world, jobId, path: savepoint!, checkpoints, store, checkpointDir, openStore },
+        claims: options.claimMode === 'claim',
+      })
+    : await checkpoints.latest();
   checkpoints.sweep();
   const pool = await openPool({ jobId, graph, options, slots: slotsNeeded(graph) });
+  const closing: (() => Promise<void>)[] = [];
   try {
     const master = new JobMaster({
       world,
@@ -103,46 +110,43 @@ export async function runJob({
       latest,
     });
     pool.attach(master);
-    onMaster?.(master);
-    const outcome = await master.run();
-    return { ...outcome, jobId, state: 'finished' };
+    const running = master.run();
+    running.catch(() => {}); // it is waited for below
+    if (openStore === undefined) onMaster?.(master, undefined);
+    else {
+      const { savepointDir, controlPollMs } = options;
+      const places = { world, jobId, store, checkpointDir, savepointDir, openStore };
+      const operations = new JobOperations(master, places, running);
+      closing.push(() => operations.close());
+      onMaster?.(master, operations);
+      if (checkpointDir !== undefined && controlPollMs > 0) {
+        const { generation } = checkpoints.head;
+        const watch = watchControl({
+          world,
+          store,
+          jobId,
+          generation,
+          pollMs: controlPollMs,
+          operations,
+        });
+        closing.unshift(() => watch.close());
+      }
+    }
+    const outcome = await running;
+    return { ...outcome, jobId };
   } catch (error) {
     if (endsForGood(asError(error), options.checkpoints.retention)) await checkpoints.reset();
     throw error;
   } finally {
+    for (const close of closing) await close();
     await pool.close();
     await checkpoints.close();
   }
 }
 
-/** The checkpoint that a savepoint becomes: the first of the job. */
-async function fromSavepoint({
-  world,
-  store,
-  jobId,
-  options,
-  checkpoints,
-  openStore,
-}: {
-  readonly world: World;
-  readonly store: ObjectStore;
-  readonly jobId: string;
-  readonly options: JobOptions;
-  readonly checkpoints: CheckpointStore;
-  readonly openStore: JobSetup['openStore'];
-}): Promise<CheckpointRecord | undefined> {
-  if (options.savepoint === undefined || openStore === undefined) return undefined;
-  const from = openStore(options.savepoint);
-  try {
-    const { generation } = checkpoints.head;
-    const attemptId = newAttemptId(generation, world.ids);
-    const savepoint = await readSavepoint(from);
-    const record = await importSavepoint(savepoint, from, { store, jobId, generation, attemptId });
-    await checkpoints.add(record);
-    return record;
-  } finally {
-    await from.close();
-  }
+function directoryOf({ config }: Program): string | undefined {
+  const dir = config['execution.checkpointing.dir'];
+  return typeof dir === 'string' ? dir : undefined;
 }
 
 /** Whether a job that ends with this error is not to go on when it is started again. */

@@ -35,6 +35,11 @@ export interface SplitReader<T> {
   poll(max: number): PollResult<T>;
   /** The place right after the last record of the last batch that `poll` delivered. */
   position(): JsonValue;
+  /**
+   * True: the split has ended for now, and a later run may find more in it (see `Source.untilNow`). Its position stays in checkpoints
+   * after `poll` has returned `null`. Absent: what has ended is forgotten.
+   */
+  readonly grows?: boolean;
   close(): Promise<void>;
 }
 
@@ -108,6 +113,12 @@ export interface Source<T> {
    */
   readonly replayable?: boolean | 'by-sender';
   readonly malformed?: MalformedPolicy;
+  /**
+   * The same input as far as it exists when it is looked at: a bounded source over the same state, for `execution.until: now`. Its enumerator
+   * looks for splits once, also when restored, and then says `noMoreSplits`; a reader ends each split, restored ones too, where it ended
+   * when it was opened, and says that it `grows`. Absent: a bounded source is its own; an unbounded one cannot be run until now.
+   */
+  untilNow?(): Source<T>;
   createEnumerator(context: EnumeratorContext, restored: JsonValue | undefined): SplitEnumerator;
   createReader(context: SourceReaderContext): SourceReader<T>;
 }

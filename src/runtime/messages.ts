@@ -41,6 +41,10 @@ export type ToTaskManager =
   | { readonly type: 'cancel'; readonly attemptIds: readonly string[] }
   /** Ended tasks may close and finish: the final checkpoint is complete and committed. */
   | { readonly type: 'finish'; readonly attemptIds: readonly string[] }
+  /** Tasks that a stopping barrier halted go on: the job is not stopped after all. */
+  | { readonly type: 'resume' }
+  /** Sources end where they are: event time runs to its end. Their positions stay in checkpoints. */
+  | { readonly type: 'drain' }
   | { readonly type: 'shutdown' };
 
 export type ToJobMaster =
@@ -78,6 +82,8 @@ export type ToJobMaster =
       readonly attemptId: string;
     }
   | { readonly type: 'split-request'; readonly attemptId: string }
+  /** A source subtask of a job that runs until now has read all that is its. */
+  | { readonly type: 'caught-up'; readonly attemptId: string }
   | {
       readonly type: 'watermark-report';
       readonly attemptId: string;

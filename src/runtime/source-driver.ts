@@ -76,6 +76,10 @@ export class SourceDriver {
   #closed = false;
   #next = 0;
   #noMoreSplits = false;
+  /** See `drain`. */
+  drained = false;
+  /** Splits that are read as far as they go for now, and where. */
+  readonly #left: SplitState[] = [];
   #emitted = MIN_WATERMARK;
   #emittedAtMs: number;
   #idle = false;
@@ -104,12 +108,20 @@ export class SourceDriver {
     this.#noMoreSplits = true;
   }
 
+  /** Reads no further: what it has read so far is all. Splits keep their positions. */
+  drain(): void {
+    this.drained = true;
+    for (const split of this.#splits.splice(0)) this.#leave(split);
+  }
+
   get ended(): boolean {
+    if (this.drained) return true;
     return this.#noMoreSplits && this.#opening.size === 0 && this.#splits.length === 0;
   }
 
   /** Emits one batch of at most that many records if some split has one; false when nothing is ready. */
   step(recordsMax = BATCH_SIZE_MAX): boolean {
+    if (this.drained) return false;
     for (let tried = 0; tried < this.#splits.length; tried++) {
       const index = this.#next % this.#splits.length;
       this.#next = index + 1;
@@ -182,6 +194,7 @@ export class SourceDriver {
   positions(): readonly SplitState[] {
     return [
       ...this.#splits.map(({ state: { split }, position }) => ({ split, position })),
+      ...this.#left,
       ...this.#opening,
     ];
   }
@@ -284,8 +297,14 @@ export class SourceDriver {
   #end(split: OpenSplit): void {
     this.#splits.splice(this.#splits.indexOf(split), 1);
     this.#emitProgress();
-    this.#watermarks.close(split.state.split.id);
-    split.reader.close().catch((error: unknown) => this.#params.fail(error));
+    if (split.reader.grows === true) split.position = split.reader.position();
+    this.#leave(split);
+  }
+
+  #leave({ state: { split }, position, reader }: OpenSplit): void {
+    if (this.drained || reader.grows === true) this.#left.push({ split, position });
+    this.#watermarks.close(split.id);
+    reader.close().catch((error: unknown) => this.#params.fail(error));
   }
 
   #emitProgress(): void {

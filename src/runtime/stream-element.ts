@@ -14,6 +14,8 @@ export interface CheckpointBarrier {
   readonly mode: CheckpointMode;
   /** It passes what stands in front of it once it has waited so many milliseconds; what it passes is saved. Absent: it passes nothing. */
   readonly overtakesAfterMs?: number;
+  /** Tasks that have taken it process nothing more until they are told to `resume`, or canceled: the checkpoint is the job's last. */
+  readonly stops?: true;
 }
 
 export type StreamElement =

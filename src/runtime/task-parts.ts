@@ -116,6 +116,11 @@ export class TaskParts {
     this.#registerGauges();
   }
 
+  /** The job ends when what exists now is read, and goes on from there in its next run. */
+  get runsUntilNow(): boolean {
+    return this.#services.program.config['execution.until'] === 'now';
+  }
+
   /** A2. */
   get available(): boolean {
     if (!this.outputs.available) return false;

@@ -13,6 +13,7 @@
  *  A5  After the end of input nothing is emitted but barriers: timers that come due then are dropped.
  *  A6  While a channel holds more than its credit, steps take fewer records, down to one: what waits in channels stays bounded, however much
  *      a record expands into.
+ *  A7  After a barrier that stops nothing is processed but orders, until the checkpoint is given up or the task is resumed.
  */
 import { assert, internal, toWireError } from '../base/errors.ts';
 import type { SplitState } from '../connector/source.ts';
@@ -62,6 +63,9 @@ export class Task implements Steppable {
   #lastFlushMs = 0;
   #recordsPerStep = BATCH_SIZE_MAX;
   #released: (() => void) | undefined;
+  /** The stopping checkpoint (A7). */
+  #haltedBy: number | undefined;
+  #caughtUp = false;
 
   constructor(descriptor: TaskDescriptor, services: TaskServices) {
     this.descriptor = descriptor;
@@ -110,6 +114,7 @@ export class Task implements Steppable {
 
   notifyCheckpointAborted(checkpointId: number): void {
     this.#order(() => {
+      if (this.#haltedBy === checkpointId) this.#haltedBy = undefined;
       this.#parts!.inputs?.abort(checkpointId);
       this.#parts!.outputs.abort(checkpointId);
       this.#checkpoints!.abort(checkpointId);
@@ -122,6 +127,17 @@ export class Task implements Steppable {
 
   noMoreSplits(): void {
     this.#order(() => this.#parts!.source?.driver.noMoreSplits());
+  }
+
+  resume(): void {
+    this.#order(() => {
+      this.#haltedBy = undefined;
+    });
+  }
+
+  /** A source reads no further; its event time ends. */
+  drain(): void {
+    this.#order(() => this.#parts!.source?.driver.drain());
   }
 
   alignWatermark(group: string, minimum: number): void {
@@ -187,6 +203,10 @@ export class Task implements Steppable {
       return 'phase';
     }
     if (this.#mails.size > 0) return 'more';
+    if (this.#haltedBy !== undefined) {
+      parts.outputs.flush();
+      return 'input';
+    }
     if (!parts.available) {
       parts.outputs.flush();
       return 'credit';
@@ -247,8 +267,16 @@ export class Task implements Steppable {
     const { driver } = parts.source!;
     if (driver.step(this.#recordsPerStep)) return true;
     if (!driver.ended) return false;
-    this.#endOfInput(parts);
-    return true;
+    if (parts.runsUntilNow && !driver.drained) this.#reportCaughtUp();
+    else this.#endOfInput(parts);
+    return !parts.runsUntilNow || driver.drained;
+  }
+
+  /** There is more to come in a later run: event time does not end. */
+  #reportCaughtUp(): void {
+    if (this.#caughtUp) return;
+    this.#caughtUp = true;
+    this.#services.report({ type: 'caught-up', attemptId: this.descriptor.attemptId });
   }
 
   /** An ended task still takes the barriers that come. */
@@ -404,9 +432,13 @@ export class Task implements Steppable {
     arrival: BarrierArrival = 'in-order',
   ): void {
     this.#phase(() =>
-      this.#checkpoints!.take({ barrier, alignmentMs, arrival }, () => {
-        this.#receiving = false;
-      }),
+      this.#checkpoints!
+        .take({ barrier, alignmentMs, arrival }, () => {
+          this.#receiving = false;
+        })
+        .then(() => {
+          if (barrier.stops === true) this.#haltedBy = barrier.checkpointId;
+        }),
     );
   }
 

@@ -24,6 +24,17 @@ export interface VertexRecord {
   readonly subtasks: readonly SubtaskSnapshot[];
 }
 
+export type SavepointFormat = 'canonical' | 'native';
+
+export interface SavepointOrigin {
+  /** The folder or s3://bucket/prefix of the job's checkpoints. */
+  readonly location: string;
+  /** Key of the checkpoint's record. */
+  readonly key: string;
+  /** What holds the checkpoint in the job's head. */
+  readonly pinId: string;
+}
+
 export interface CheckpointRecord {
   readonly version: typeof CHECKPOINT_RECORD_VERSION;
   readonly jobId: string;
@@ -38,8 +49,10 @@ export interface CheckpointRecord {
   readonly mode?: 'exactly-once' | 'at-least-once';
   /** Bytes that were written for it; files that it shares with others are not among them. */
   readonly sizeBytes?: number;
-  /** Of a savepoint: its format. Its keys are relative to its own folder. */
-  readonly savepoint?: 'canonical';
+  /** Of a savepoint: its format. Keys of a canonical one are relative to its own folder, those of a native one to its origin. */
+  readonly savepoint?: SavepointFormat;
+  /** Of a native savepoint: the checkpoint that it refers to. */
+  readonly origin?: SavepointOrigin;
   readonly vertices: readonly VertexRecord[];
 }
 

@@ -28,7 +28,13 @@ import {
   isOwn,
   type JobHead,
   newHead,
+  type Origin,
+  type Pin,
+  pinned,
   readHeadAt,
+  type RestoredFrom,
+  restoredFrom,
+  type RetainedCheckpoint,
   takeOver,
   withCheckpoint,
   without,
@@ -46,6 +52,9 @@ export interface CheckpointStoreOptions {
   /** Told what kept garbage from being deleted; it is tried again. */
   readonly log?: (message: string, error: unknown) => void;
 }
+
+/** A pin to be on a checkpoint from the moment on in which it exists. */
+export type PinRequest = Pick<Pin, 'id' | 'owner'>;
 
 /** Completed checkpoints between two sweeps. */
 const SWEEP_EVERY = 64;
@@ -137,13 +146,23 @@ export class CheckpointStore {
    * Makes the checkpoint exist (C1). Settles when it does; what it makes garbage is deleted afterwards.
    * @throws `fenced` COORDINATOR_FENCED (C2); `unavailable`: it may or may not exist, and `latest` tells
    */
-  add(record: CheckpointRecord): Promise<void> {
-    const adding = this.#add(record);
+  add(record: CheckpointRecord, pin?: PinRequest): Promise<void> {
+    const adding = this.#add(record, (head, checkpoint) =>
+      pin === undefined ? head : pinned(head, { ...pin, ...checkpoint }),
+    );
     this.#adding = adding.catch(() => {});
     return adding;
   }
 
-  async #add(record: CheckpointRecord): Promise<void> {
+  /** Makes a savepoint the job's newest checkpoint; `restored` says which, so that a later start goes on instead of beginning there again. */
+  restore(record: CheckpointRecord, restored: RestoredFrom, origin?: Origin): Promise<void> {
+    return this.#add(record, (head) => restoredFrom(head, restored, origin));
+  }
+
+  async #add(
+    record: CheckpointRecord,
+    and: (head: JobHead, checkpoint: RetainedCheckpoint) => JobHead,
+  ): Promise<void> {
     const { jobId, checkpointId, generation, completedAtMs } = record;
     const key = `${jobId}/chk-${checkpointId}-g${generation}/_metadata`;
     await this.#store.put(key, encodeRecord(record));
@@ -151,7 +170,10 @@ export class CheckpointStore {
     await this.#swap((head) =>
       head.checkpoints.at(-1)?.key === key
         ? head
-        : withCheckpoint(without(head, this.#collected), checkpoint, this.#options.retained),
+        : and(
+            withCheckpoint(without(head, this.#collected), checkpoint, this.#options.retained),
+            checkpoint,
+          ),
     );
     this.#collector.learn(key, record);
     this.#untilSweep--;

@@ -4,7 +4,7 @@
  *
  *   version 1  generation, status, checkpoints
  *   version 2  and: condemned, pins, origins
- *   version 3  and: coordinator
+ *   version 3  and: coordinator, restored
  */
 import { crc32 } from 'node:zlib';
 import { invalid, MillraceError } from '../base/errors.ts';
@@ -44,6 +44,13 @@ export interface Origin {
   readonly pinId: string;
 }
 
+/** The savepoint that the job began from last. */
+export interface RestoredFrom {
+  /** As `execution.state-recovery.path` named it. */
+  readonly path: string;
+  readonly savepointId: string;
+}
+
 export interface JobHead {
   readonly version: number;
   readonly jobId: string;
@@ -60,6 +67,7 @@ export interface JobHead {
   readonly condemned: readonly CondemnedCheckpoint[];
   readonly pins: readonly Pin[];
   readonly origins: readonly Origin[];
+  readonly restored?: RestoredFrom;
 }
 
 /** While deletions fail for long, the oldest are left to the sweep of the next coordinator. */
@@ -125,8 +133,8 @@ export function without(head: JobHead, collected: ReadonlySet<string>): JobHead 
 /** Whether an object is in the job's own folder. What is not belongs to another job and is never deleted by this one. */
 export const isOwn = (jobId: string, key: string): boolean => key.startsWith(`${jobId}/`);
 
-/** @throws `invalid` CHECKPOINT_NOT_RETAINED, PIN_EXISTS, TOO_MANY_PINS */
-export function pinned(head: JobHead, pin: Pin): JobHead {
+/** `beside`: a pin that holds the checkpoint already, retained or not. @throws `invalid` CHECKPOINT_NOT_RETAINED, PIN_EXISTS, TOO_MANY_PINS */
+export function pinned(head: JobHead, pin: Pin, beside?: string): JobHead {
   const same = head.pins.find(({ id }) => id === pin.id);
   if (same?.key === pin.key) return head;
   if (same !== undefined)
@@ -134,7 +142,8 @@ export function pinned(head: JobHead, pin: Pin): JobHead {
       'PIN_EXISTS',
       `pin ${pin.id} of job ${head.jobId} is on checkpoint ${same.checkpointId}; choose another id`,
     );
-  if (!head.checkpoints.some(({ key }) => key === pin.key))
+  const holder = head.pins.find(({ id }) => id === beside);
+  if (holder?.key !== pin.key && !head.checkpoints.some(({ key }) => key === pin.key))
     throw invalid(
       'CHECKPOINT_NOT_RETAINED',
       `checkpoint ${pin.checkpointId} of job ${head.jobId} does not exist any more; take a newer one`,
@@ -151,6 +160,11 @@ export function pinned(head: JobHead, pin: Pin): JobHead {
 export function unpinned(head: JobHead, pinId: string): JobHead {
   const pins = head.pins.filter(({ id }) => id !== pinId);
   return pins.length === head.pins.length ? head : { ...head, pins };
+}
+
+export function restoredFrom(head: JobHead, restored: RestoredFrom, origin?: Origin): JobHead {
+  const origins = origin === undefined ? head.origins : [...head.origins, origin];
+  return { ...head, origins, restored };
 }
 
 export function encodeHead(head: JobHead): Uint8Array {

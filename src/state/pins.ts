@@ -25,9 +25,17 @@ type HeadStore = Pick<ObjectStore, 'head' | 'get' | 'putIfMatch' | 'putIfAbsent'
 /** Attempts at a head that others change all the time. */
 const TRIES_MAX = 100;
 
-/** @throws `invalid` NO_SUCH_JOB, CHECKPOINT_NOT_RETAINED, TOO_MANY_PINS */
-export async function pinCheckpoint(store: HeadStore, jobId: string, pin: Pin): Promise<void> {
-  await changeHead(store, jobId, (head) => pinned(head, pin));
+/**
+ * `beside`: the id of a pin that holds the checkpoint already, which then need not be retained any more.
+ * @throws `invalid` NO_SUCH_JOB, CHECKPOINT_NOT_RETAINED, TOO_MANY_PINS
+ */
+export async function pinCheckpoint(
+  store: HeadStore,
+  jobId: string,
+  pin: Pin,
+  beside?: string,
+): Promise<void> {
+  await changeHead(store, jobId, (head) => pinned(head, pin, beside));
 }
 
 /** Idempotent, also if the job is gone. */

@@ -1,5 +1,6 @@
 /** An executor that runs nothing and keeps the programs it was given: for tests of what builds them. */
 import type { Executor } from '../api/executor.ts';
+import { invalid } from '../base/errors.ts';
 import { settle } from '../cluster/options.ts';
 import type { Program } from '../graph/program.ts';
 
@@ -18,6 +19,7 @@ export function recordingExecutor(): RecordingExecutor {
       const { name } = program.graph;
       return { jobId: name, name, state: 'finished', netRuntimeMs: 0, metrics: {} };
     },
+    start: () => Promise.reject(invalid('RUNS_NOTHING', 'this executor runs nothing')),
   };
   return { executor, programs };
 }

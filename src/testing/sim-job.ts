@@ -53,6 +53,10 @@ export interface SimJobOptions {
   readonly restarts?: boolean;
 }
 
+const notExecuted = (): never => {
+  throw internal('NOT_EXECUTED', 'a simulated job is run by SimJob, not by execute');
+};
+
 const RESTART_LEAST_MS = 20;
 const RESTART_MOST_MS = 2000;
 
@@ -164,9 +168,8 @@ export class SimJob {
     const env = new StreamExecutionEnvironment(
       {
         validateConfig: settle,
-        execute: () => {
-          throw internal('NOT_EXECUTED', 'a simulated job is run by SimJob, not by execute');
-        },
+        start: notExecuted,
+        execute: notExecuted,
       },
       { 'execution.checkpointing.dir': 'simulated', ...configOf(services.start) },
     );

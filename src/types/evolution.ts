@@ -41,7 +41,7 @@ interface Walk {
 /** A schema without what leaves no trace in bytes. */
 const layoutOf = (schema: Schema<unknown>): string =>
   JSON.stringify(schemaToJson(schema), (key, value: unknown) =>
-    key === 'aliases' ? undefined : value,
+    key === 'aliases' || key === 'default' ? undefined : value,
   );
 
 const sameLayout = (a: Schema<unknown>, b: Schema<unknown>): boolean => layoutOf(a) === layoutOf(b);

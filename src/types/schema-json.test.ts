@@ -4,6 +4,7 @@ import * as fc from 'fast-check';
 import { isMillraceError } from '../base/errors.ts';
 import { samples } from '../testing/random-schemas.ts';
 import { describeSchema, schemaFromJson, schemaToJson } from './schema-json.ts';
+import type { Schema } from './schema.ts';
 import { t } from './t.ts';
 
 suite('schemas as JSON', () => {
@@ -17,6 +18,24 @@ suite('schemas as JSON', () => {
       }),
       { numRuns: 200 },
     );
+  });
+
+  test('keeps defaults, whatever their type', () => {
+    const defaults: readonly [Schema<unknown>, unknown][] = [
+      [t.int64(), 5],
+      [t.double(), Number.NaN],
+      [t.double(), -0],
+      [t.bigint(), 9_223_372_036_854_775_807n],
+      [t.bytes(), new Uint8Array([1, 2, 255])],
+      [t.optional(t.string()), undefined],
+      [t.map(t.string(), t.int8()), new Map([['$map', 1]])],
+      [t.struct({ $bigint: t.string(), b: t.array(t.int8()) }), { $bigint: 'x', b: [1] }],
+    ];
+    for (const [schema, value] of defaults) {
+      const struct = t.struct({ field: t.field(schema, { default: value }) });
+      const back = schemaFromJson(JSON.parse(JSON.stringify(schemaToJson(struct))));
+      assert.deepStrictEqual(back, struct);
+    }
   });
 
   test('says where and what is wrong', () => {
@@ -33,6 +52,7 @@ suite('schemas as JSON', () => {
       [{}, '$'],
       [{ kind: 'int9' }, '$'],
       [Object.create(int8), '$'],
+      [struct(field('a', int8, { default: 300 })), '$.fields[0].default'],
       [{ kind: 'toString' }, '$'],
       [{ kind: 'decimal', precision: '3', scale: 0 }, '$'],
       [{ kind: 'decimal', precision: 3, scale: 9 }, '$'],

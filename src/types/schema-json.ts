@@ -3,9 +3,11 @@
  */
 import { invalid } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
+import { checkValue } from './check-value.ts';
 import { checkSchemaLimits, SCHEMA_DEPTH_MAX } from './schema-limits.ts';
 import type { Field, Schema } from './schema.ts';
 import { checkFieldNames, t } from './t.ts';
+import { valueFromJson, valueToJson } from './value-json.ts';
 
 const FIELDS_MAX = 10_000;
 const PRIMITIVES: ReadonlySet<string> = new Set([
@@ -57,11 +59,12 @@ function toJson(schema: Schema<unknown>): JsonValue {
   }
 }
 
-// Defaults are functions of the program, not of stored data: they stay out.
+// With its default: who reads the data without the program has to fill in the fields that older data lacks, too.
 const fieldToJson = (field: Field): JsonValue => ({
   name: field.name,
   schema: toJson(field.schema),
   ...(field.aliases === undefined ? {} : { aliases: [...field.aliases] }),
+  ...(Object.hasOwn(field, 'default') ? { default: valueToJson(field.default) } : {}),
 });
 
 /** @throws `invalid` BAD_SCHEMA_JSON with the path of what is wrong. */
@@ -187,11 +190,18 @@ function parseVariants(node: Node): Readonly<Record<string, Schema<object>>> {
 
 function parseField(json: unknown, index: number, parent: Node): Field {
   const node = new Node(json, `${parent.path}.fields[${index}]`, parent.depth + 1);
+  const schema = parse(node.get('schema'), node.path, parent.depth + 1);
   return Object.freeze({
     name: node.text('name'),
-    schema: parse(node.get('schema'), node.path, parent.depth + 1),
+    schema,
     ...(node.has('aliases') ? { aliases: Object.freeze([...node.texts('aliases')]) } : {}),
+    ...(node.has('default') ? { default: defaultOf(node, schema) } : {}),
   });
+}
+
+function defaultOf(node: Node, schema: Schema<unknown>): unknown {
+  const checked = checkValue(schema, valueFromJson(node.get('default')));
+  return checked.ok ? checked.value : fail(`${node.path}.default`, checked.reason);
 }
 
 /** One line for people: `struct{id: int64, note?: string}`. */

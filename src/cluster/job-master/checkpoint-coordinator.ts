@@ -3,10 +3,11 @@ import { isMillraceError, MillraceError } from '../../base/errors.ts';
 import type { Timer, World } from '../../base/world.ts';
 import type { CheckpointBarrier } from '../../runtime/stream-element.ts';
 import type { CheckpointRecord } from '../../state/checkpoint-record.ts';
-import type { CheckpointStore } from '../../state/checkpoint-store.ts';
+import type { CheckpointStore, PinRequest } from '../../state/checkpoint-store.ts';
 import type { SubtaskSnapshot } from '../../state/snapshot.ts';
 import type { CheckpointOptions } from '../job-options.ts';
 import {
+  type Asked,
   type CheckpointAction,
   type CheckpointEvent,
   type CheckpointProgress,
@@ -24,7 +25,7 @@ export interface CoordinatorHooks {
   inject(barrier: CheckpointBarrier): void;
   /** The record of a checkpoint that everybody has acknowledged. */
   record(checkpoint: PendingCheckpoint): CheckpointRecord;
-  notifyComplete(checkpointId: number, final: boolean): void;
+  notifyComplete(record: CheckpointRecord, ends: 'final' | 'stop' | undefined): void;
   notifyAborted(checkpointId: number): void;
   /** Too many checkpoints failed, or the coordinator was fenced. */
   failJob(error: MillraceError): void;
@@ -41,6 +42,13 @@ export interface CoordinatorParams {
   readonly lastId: number;
 }
 
+/** Pause before a request is tried again while tasks are being started. */
+const REQUEST_RETRY_MS = 50;
+
+interface Request extends PromiseWithResolvers<CheckpointRecord> {
+  readonly pin: PinRequest | undefined;
+}
+
 export class CheckpointCoordinator {
   readonly #params: CoordinatorParams;
   #progress: CheckpointProgress;
@@ -48,6 +56,11 @@ export class CheckpointCoordinator {
   #timeout: Timer | undefined;
   #stopped = false;
   #waiting: (() => void)[] = [];
+  readonly #requests = new Set<Request>();
+  /** Of the checkpoint under way, if somebody asked for it. */
+  #asking: Request | undefined;
+  /** What is being stored. */
+  #storing: CheckpointRecord | undefined;
   completed = 0;
 
   constructor(params: CoordinatorParams) {
@@ -68,6 +81,29 @@ export class CheckpointCoordinator {
   /** The last checkpoint of a bounded job, when all tasks have ended. */
   triggerFinal(): void {
     this.onEvent({ type: 'trigger', final: true, ...this.#facts() });
+  }
+
+  /**
+   * One that somebody asked for: taken as soon as no other is under way and the job runs as a whole. Settles when it exists; rejects when it was
+   * given up, or the coordinator stopped before. With a pin it is held from the moment on in which it exists.
+   */
+  request(asked: Asked, pin?: PinRequest): Promise<CheckpointRecord> {
+    const asking: Request = { ...Promise.withResolvers<CheckpointRecord>(), pin };
+    this.#requests.add(asking);
+    const begin = (): void => {
+      if (this.#stopped) asking.reject(stoppedBefore());
+      else if (this.isBusy) this.#waiting.push(begin);
+      else {
+        this.#asking = asking;
+        this.onEvent({ type: 'trigger', final: false, asked, ...this.#facts() });
+        if (this.isBusy || this.#asking === undefined) return;
+        // The job does not run as a whole just now.
+        this.#asking = undefined;
+        this.#params.world.timers.after(REQUEST_RETRY_MS, begin);
+      }
+    };
+    begin();
+    return asking.promise.finally(() => this.#requests.delete(asking));
   }
 
   get isBusy(): boolean {
@@ -94,6 +130,7 @@ export class CheckpointCoordinator {
   stop(): void {
     this.#stopped = true;
     this.#waiting = [];
+    for (const asking of this.#requests) asking.reject(stoppedBefore());
     this.#periodic?.cancel();
     this.#timeout?.cancel();
   }
@@ -119,13 +156,17 @@ export class CheckpointCoordinator {
           this.onEvent({ type: 'due', ...this.#facts() }),
         );
         return;
-      case 'notify-complete':
+      case 'notify-complete': {
+        const record = this.#storing!; // it was being stored until now
         this.completed++;
-        hooks.notifyComplete(action.checkpointId, action.final);
+        hooks.notifyComplete(record, action.ends);
+        this.#settleAsking((asking) => asking.resolve(record));
         return;
+      }
       case 'notify-aborted':
         this.#timeout?.cancel();
         hooks.notifyAborted(action.checkpointId);
+        this.#settleAsking((asking) => asking.reject(givenUp(action)));
         return;
       case 'discard':
         hooks.discard(action.snapshots);
@@ -136,24 +177,34 @@ export class CheckpointCoordinator {
   }
 
   #inject(checkpoint: PendingCheckpoint): void {
-    const { checkpointId, triggeredAtMs } = checkpoint;
+    const { checkpointId, triggeredAtMs, asked } = checkpoint;
     const { world, hooks, options } = this.#params;
     this.#timeout = world.timers.after(options.timeoutMs, () =>
       this.onEvent({ type: 'timeout', checkpointId }),
     );
     try {
-      const { mode, overtakesAfterMs } = options;
-      const overtaking = overtakesAfterMs === undefined ? {} : { overtakesAfterMs };
-      hooks.inject({ kind: 'barrier', checkpointId, triggeredAtMs, mode, ...overtaking });
+      hooks.inject({ kind: 'barrier', checkpointId, triggeredAtMs, ...this.#manner(asked) });
     } catch (reason) {
       this.onEvent({ type: 'decline', checkpointId, reason });
     }
   }
 
+  /** What somebody asked for is kept, and restored elsewhere: it is exact and aligned whatever the job is content with. */
+  #manner(
+    asked: Asked | undefined,
+  ): Pick<CheckpointBarrier, 'mode' | 'overtakesAfterMs' | 'stops'> {
+    const { mode, overtakesAfterMs } = this.#params.options;
+    if (asked === 'stop') return { mode: 'exactly-once', stops: true };
+    if (asked === 'checkpoint') return { mode: 'exactly-once' };
+    return { mode, ...(overtakesAfterMs === undefined ? {} : { overtakesAfterMs }) };
+  }
+
   #store(checkpoint: PendingCheckpoint): void {
     const { checkpointId } = checkpoint;
     const { store, hooks } = this.#params;
-    store.add(hooks.record(checkpoint)).then(
+    const record = hooks.record(checkpoint);
+    this.#storing = record;
+    store.add(record, checkpoint.asked === undefined ? undefined : this.#asking?.pin).then(
       () => this.onEvent({ type: 'stored', checkpointId }),
       (reason: unknown) => {
         // Fenced: somebody else coordinates this job. That is no failed checkpoint, it is the end.
@@ -161,6 +212,12 @@ export class CheckpointCoordinator {
         else if (!this.#stopped) hooks.failJob(reason);
       },
     );
+  }
+
+  #settleAsking(settle: (asking: Request) => void): void {
+    const asking = this.#asking;
+    this.#asking = undefined;
+    if (asking !== undefined) settle(asking);
   }
 
   #tooManyFailed(reason: unknown): MillraceError {
@@ -174,6 +231,20 @@ export class CheckpointCoordinator {
     );
   }
 }
+
+const stoppedBefore = (): MillraceError =>
+  new MillraceError('cancelled', 'JOB_OVER', 'the job ended before the checkpoint was taken');
+
+const givenUp = ({
+  checkpointId,
+  reason,
+}: Extract<CheckpointAction, { type: 'notify-aborted' }>): MillraceError =>
+  new MillraceError(
+    'unavailable',
+    'CHECKPOINT_FAILED',
+    `checkpoint ${checkpointId} was given up: ${reasonText(reason)}; try again`,
+    { cause: reason },
+  );
 
 const isFenced = (reason: unknown): reason is MillraceError =>
   isMillraceError(reason) && reason.kind === 'fenced';

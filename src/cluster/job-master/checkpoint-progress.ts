@@ -8,11 +8,14 @@
  * Invariants
  *  P1  At most one checkpoint is pending. Acknowledgements for any other are late and change nothing but that their bytes are discarded.
  *  P2  A checkpoint is completed once every expected attempt has acknowledged it, never before and never twice.
- *  P3  Failed checkpoints in a row are counted; one more than tolerated fails the job. A completed one resets the count.
+ *  P3  Failed checkpoints in a row are counted; one more than tolerated fails the job. A completed one resets the count. One that
+ *      somebody asked for does not count: who asked is told.
  *  P4  A checkpoint whose record could not be stored may exist all the same: its bytes are left alone.
  */
 import type { SubtaskSnapshot } from '../../state/snapshot.ts';
 import type { CheckpointOptions } from '../job-options.ts';
+
+export type Asked = 'checkpoint' | 'stop';
 
 export interface PendingCheckpoint {
   readonly checkpointId: number;
@@ -20,6 +23,8 @@ export interface PendingCheckpoint {
   readonly triggeredAtMs: number;
   /** Final: taken when all input has ended. */
   readonly final: boolean;
+  /** Somebody asked for it; 'stop': tasks process nothing after it. */
+  readonly asked: Asked | undefined;
   readonly expected: ReadonlySet<string>;
   readonly acknowledged: ReadonlyMap<string, SubtaskSnapshot>;
 }
@@ -50,7 +55,11 @@ export type CheckpointEvent =
   | { readonly type: 'start' }
   /** The time that a `schedule` action asked for has come. */
   | ({ readonly type: 'due' } & TriggerFacts)
-  | ({ readonly type: 'trigger'; readonly final: boolean } & TriggerFacts)
+  | ({
+      readonly type: 'trigger';
+      readonly final: boolean;
+      readonly asked?: Asked | undefined;
+    } & TriggerFacts)
   | {
       readonly type: 'ack';
       readonly checkpointId: number;
@@ -67,8 +76,13 @@ export type CheckpointEvent =
 export type CheckpointAction =
   | { readonly type: 'inject'; readonly checkpoint: PendingCheckpoint }
   | { readonly type: 'store'; readonly checkpoint: PendingCheckpoint }
-  | { readonly type: 'notify-complete'; readonly checkpointId: number; readonly final: boolean }
-  | { readonly type: 'notify-aborted'; readonly checkpointId: number }
+  | {
+      readonly type: 'notify-complete';
+      readonly checkpointId: number;
+      /** The last one: of all input, or that the job stops at. */
+      readonly ends: 'final' | 'stop' | undefined;
+    }
+  | { readonly type: 'notify-aborted'; readonly checkpointId: number; readonly reason: unknown }
   | { readonly type: 'discard'; readonly snapshots: readonly SubtaskSnapshot[] }
   /** Send `due` in so many milliseconds, and at no other time. */
   | { readonly type: 'schedule'; readonly delayMs: number }
@@ -113,20 +127,21 @@ export function decideCheckpoint(
     case 'due':
       return due(progress, event, context);
     case 'trigger':
-      return trigger(progress, event, event.final);
+      return trigger(progress, event, event);
     case 'ack':
       return acknowledge(progress, event);
     case 'decline':
     case 'timeout':
       if (event.checkpointId !== pending?.checkpointId) return unchanged(progress);
-      return failed(
-        abort(progress, pending, context),
-        event.type === 'timeout' ? 'it timed out' : event.reason,
-        context,
-      );
+      return failed(progress, pending, {
+        ...context,
+        reason: event.type === 'timeout' ? 'it timed out' : event.reason,
+      });
     case 'cancel':
       // What is completing may or may not come to exist: it goes on, its record is immutable and all its bytes are durable.
-      return pending === undefined ? unchanged(progress) : abort(progress, pending, context);
+      return pending === undefined
+        ? unchanged(progress)
+        : abort(progress, pending, { ...context, reason: 'tasks were restarted' });
     case 'stored':
       return event.checkpointId === completing?.checkpointId
         ? completed(progress, completing, context)
@@ -135,9 +150,9 @@ export function decideCheckpoint(
       if (event.checkpointId !== completing?.checkpointId) return unchanged(progress);
       // P4
       return failed(
-        abort(progress, { ...completing, acknowledged: new Map() }, context),
-        event.reason,
-        context,
+        progress,
+        { ...completing, acknowledged: new Map() },
+        { ...context, reason: event.reason },
       );
   }
 }
@@ -155,20 +170,21 @@ function due(
   if (isBusy(progress)) return unchanged({ ...progress, isOverdue: true });
   const pauseMs = progress.endedAtMs + context.options.minPauseMs - context.nowMs;
   if (pauseMs > 0) return { progress, actions: [{ type: 'schedule', delayMs: pauseMs }] };
-  const { progress: next, actions } = trigger(progress, facts, false);
+  const { progress: next, actions } = trigger(progress, facts, { final: false });
   return { progress: next, actions: [...actions, ...afterInterval(context)] };
 }
 
 function trigger(
   progress: CheckpointProgress,
   { wallMs, attemptIds }: TriggerFacts,
-  final: boolean,
+  { final, asked }: { readonly final: boolean; readonly asked?: Asked | undefined },
 ): Decision {
   if (isBusy(progress) || attemptIds.length === 0) return unchanged(progress);
   const checkpoint: PendingCheckpoint = {
     checkpointId: progress.nextId,
     triggeredAtMs: wallMs,
     final,
+    asked,
     expected: new Set(attemptIds),
     acknowledged: new Map(),
   };
@@ -201,20 +217,21 @@ function acknowledge(
 
 function completed(
   progress: CheckpointProgress,
-  { checkpointId, final }: PendingCheckpoint,
+  { checkpointId, final, asked }: PendingCheckpoint,
   context: CheckpointContext,
 ): Decision {
+  const ends = final ? 'final' : asked === 'stop' ? asked : undefined;
   const ended = end({ ...progress, failedInARow: 0 }, context);
   return {
     progress: ended.progress,
-    actions: [{ type: 'notify-complete', checkpointId, final }, ...ended.actions],
+    actions: [{ type: 'notify-complete', checkpointId, ends }, ...ended.actions],
   };
 }
 
 function abort(
   progress: CheckpointProgress,
   { checkpointId, acknowledged }: PendingCheckpoint,
-  context: CheckpointContext,
+  { reason, ...context }: Failure,
 ): Decision {
   const aborted = [...progress.aborted, checkpointId].slice(-ABORTED_MAX);
   const ended = end({ ...progress, aborted }, context);
@@ -222,7 +239,7 @@ function abort(
   return {
     progress: ended.progress,
     actions: [
-      { type: 'notify-aborted', checkpointId },
+      { type: 'notify-aborted', checkpointId, reason },
       ...(snapshots.length === 0 ? [] : [{ type: 'discard', snapshots } as const]),
       ...ended.actions,
     ],
@@ -243,14 +260,19 @@ function end(progress: CheckpointProgress, { nowMs, options }: CheckpointContext
   };
 }
 
+type Failure = CheckpointContext & { readonly reason: unknown };
+
 /** P3 */
 function failed(
-  { progress, actions }: Decision,
-  reason: unknown,
-  context: CheckpointContext,
+  before: CheckpointProgress,
+  checkpoint: PendingCheckpoint,
+  failure: Failure,
 ): Decision {
+  const { progress, actions } = abort(before, checkpoint, failure);
+  if (checkpoint.asked !== undefined) return { progress, actions };
+  const { reason, options } = failure;
   const failedInARow = progress.failedInARow + 1;
-  const isTooMany = failedInARow > context.options.failuresTolerated;
+  const isTooMany = failedInARow > options.failuresTolerated;
   return {
     progress: { ...progress, failedInARow },
     actions: isTooMany ? [...actions, { type: 'fail-job', reason }] : actions,

@@ -2,6 +2,7 @@
  * Runs one job: deploys its subtasks, coordinates checkpoints, restarts regions that fail, and ends it.
  *
  *   running -> finishing -> over      all input was processed, its results are committed, the head says so: tasks may close
+ *   running -> stopping -> over       stopped at a checkpoint that everybody has committed: tasks are canceled, a later run goes on from it
  *   running -> failing -> over        canceled, or failed for good: tasks are canceled
  *
  * The decisions are elsewhere, pure: `schedule.ts`, `checkpoint-progress.ts`, `failover.ts`, `state-assignment.ts`. Here is what drives them.
@@ -21,14 +22,13 @@ import {
 } from '../../base/errors.ts';
 import type { JsonValue } from '../../base/json.ts';
 import type { Timer, World } from '../../base/world.ts';
-import type { Source } from '../../connector/source.ts';
 import type { JobGraph, JobVertex } from '../../graph/job-graph.ts';
 import type { Program } from '../../graph/program.ts';
 import type { TaskState, ToJobMaster, ToTaskManager } from '../../runtime/messages.ts';
 import type { CheckpointBarrier } from '../../runtime/stream-element.ts';
 import type { TaskDescriptor } from '../../runtime/task-descriptor.ts';
 import { type CheckpointRecord, exclusiveObjectsOf } from '../../state/checkpoint-record.ts';
-import type { CheckpointStore } from '../../state/checkpoint-store.ts';
+import type { CheckpointStore, PinRequest } from '../../state/checkpoint-store.ts';
 import { newAttemptId } from '../../state/object-owner.ts';
 import type { SubtaskSnapshot } from '../../state/snapshot.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
@@ -39,6 +39,8 @@ import { byWorker, type Execution, Executions, isOver, placeOf } from './executi
 import { decideFailover, failoverRegions, type Region } from './failover.ts';
 import { assignInFlight } from './in-flight-assignment.ts';
 import { JobMetrics } from './job-metrics.ts';
+import { JobSources } from './job-sources.ts';
+import { LastCheckpoint } from './last-checkpoint.ts';
 import { RegionRestarts } from './region-restarts.ts';
 import { NO_RESTARTS, type RestartHistory } from './restart-strategy.ts';
 import {
@@ -48,8 +50,7 @@ import {
   placeSubtasks,
   type WorkerSlots,
 } from './schedule.ts';
-import { SourceCoordinator } from './source-coordinator.ts';
-import { assignState, checkRestore, enumeratorStateOf } from './state-assignment.ts';
+import { assignState, checkRestore } from './state-assignment.ts';
 import { WatermarkAlignment } from './watermark-alignment.ts';
 
 /** A task manager as the job master sees it. */
@@ -74,6 +75,7 @@ export interface JobMasterParams {
 }
 
 export interface JobOutcome {
+  readonly state: 'finished' | 'stopped';
   readonly metrics: Readonly<Record<string, number>>;
 }
 
@@ -87,6 +89,7 @@ const END_PATIENCE_MS = 10_000;
 type Phase =
   | { readonly type: 'running' }
   | { readonly type: 'finishing' }
+  | { readonly type: 'stopping' }
   | { readonly type: 'failing'; readonly error: MillraceError }
   | { readonly type: 'over' };
 
@@ -98,8 +101,7 @@ export class JobMaster {
   readonly #coordinator: CheckpointCoordinator;
   readonly #executions = new Executions();
   readonly #restarts: RegionRestarts;
-  /** By vertex id. */
-  readonly #sources = new Map<string, SourceCoordinator>();
+  readonly #sources: JobSources;
   readonly #alignment = new WatermarkAlignment();
   readonly #metrics = new JobMetrics();
   readonly #outcome = Promise.withResolvers<JobOutcome>();
@@ -110,8 +112,9 @@ export class JobMaster {
   #patience: Timer | undefined;
   /** As of the trigger of the pending checkpoint, by vertex id. */
   #enumerators: ReadonlyMap<string, JsonValue> = new Map();
-  /** The completed final checkpoint, and who has yet to commit it. */
-  #final: { readonly checkpointId: number; readonly uncommitted: Set<string> } | undefined;
+  readonly #last = new LastCheckpoint();
+  /** Input ends here, and this is called with the final checkpoint before the job is finished. */
+  #draining: ((final: CheckpointRecord) => Promise<void>) | undefined;
 
   constructor(params: JobMasterParams) {
     const { world, graph, options, store, latest } = params;
@@ -127,6 +130,18 @@ export class JobMaster {
       cancel: (executions) => this.#cancelAll(executions),
       abandon: (worker, stuck) => this.#abandon(worker, stuck),
       deploy: (region) => this.#redeploy(region),
+    });
+    this.#sources = new JobSources({
+      world,
+      program: params.program,
+      executions: this.#executions,
+      send: (worker, message) => this.#send(worker, message),
+      fail: ({ id, operators }, error) =>
+        this.#onFailure(
+          `the enumerator of "${operators[0]!.name}"`,
+          [this.#executions.at(id, 0)!],
+          error,
+        ),
     });
     this.#coordinator = new CheckpointCoordinator({
       world,
@@ -145,7 +160,7 @@ export class JobMaster {
             enumerators: this.#enumerators,
             attemptIdOf: (vertexId, index) => this.#executions.at(vertexId, index)!.attemptId,
           }),
-        notifyComplete: (checkpointId, final) => this.#onCompleted(checkpointId, final),
+        notifyComplete: (record, ends) => this.#onCompleted(record, ends),
         notifyAborted: (checkpointId) => this.#onAborted(checkpointId),
         failJob: (error) => this.#onFailure('the job', this.#executions.all, error),
         discard: (snapshots) => this.#discard(snapshots),
@@ -190,7 +205,10 @@ export class JobMaster {
         this.#onDeclined(message.checkpointId, message.error);
         return;
       case 'checkpoint-committed':
-        this.#onCommitted(message.checkpointId, message.attemptId);
+        this.#last.onCommitted(message.checkpointId, message.attemptId);
+        return;
+      case 'caught-up':
+        this.#onCaughtUp(message.attemptId);
         return;
       case 'split-request':
         this.#onSplitRequest(message.attemptId);
@@ -214,6 +232,41 @@ export class JobMaster {
   /** Takes a checkpoint now, unless one is under way or the job does not run as a whole. @testing */
   triggerCheckpoint(): void {
     if (this.#phase.type === 'running') this.#coordinator.trigger();
+  }
+
+  /**
+   * A checkpoint that its caller needs, taken as soon as possible. @throws `unavailable` CHECKPOINT_FAILED; `cancelled` JOB_OVER
+   */
+  takeCheckpoint(pin?: PinRequest): Promise<CheckpointRecord> {
+    return this.#coordinator.request('checkpoint', pin);
+  }
+
+  /**
+   * Takes the last checkpoint: when this settles it is committed, and nothing is processed until `stop` or `resume`.
+   * @throws as `takeCheckpoint`; `unavailable` STOP_INTERRUPTED: the job goes on
+   */
+  async halt(pin?: PinRequest): Promise<CheckpointRecord> {
+    const record = await this.#coordinator.request('stop', pin);
+    await this.#last.committed();
+    return record;
+  }
+
+  resume(): void {
+    this.#last.clear();
+    this.#broadcast({ type: 'resume' });
+  }
+
+  /** Ends the job where it was halted; `run` settles with 'stopped'. */
+  stop(): void {
+    if (this.#phase.type !== 'running') return;
+    this.#phase = { type: 'stopping' };
+    this.#wind(({ attemptId }) => ({ type: 'cancel', attemptIds: [attemptId] }));
+  }
+
+  /** Ends the input here: event time runs to its end, and the job finishes. `beforeEnd` is given its final checkpoint. */
+  drain(beforeEnd: (final: CheckpointRecord) => Promise<void>): void {
+    this.#draining = beforeEnd;
+    this.#broadcast({ type: 'drain' });
   }
 
   /** Stops the job; `run` rejects with `cancelled`. */
@@ -253,7 +306,7 @@ export class JobMaster {
         });
         tasks.set(worker, [...(tasks.get(worker) ?? []), descriptor]);
       }
-      if (vertex.operators[0]!.kind === 'source') this.#openSource(vertex);
+      if (vertex.operators[0]!.kind === 'source') this.#sources.open(vertex, this.#latest);
     }
     for (const [worker, descriptors] of tasks)
       this.#send(worker, { type: 'deploy', tasks: descriptors });
@@ -269,36 +322,11 @@ export class JobMaster {
     return { checkpointId, operators, ...(inFlight === undefined ? {} : { inFlight }) };
   }
 
-  #openSource({ id, parallelism, operators }: JobVertex): void {
-    const operatorId = operators[0]!.id;
-    const source = this.#params.program.nodes.get(operatorId)!.source as Source<unknown>; // a source node's code, by the graph's contract
-    const latest = this.#latest;
-    void this.#sources.get(id)?.close();
-    this.#sources.set(
-      id,
-      new SourceCoordinator({
-        source,
-        parallelism,
-        world: this.#world,
-        restored: latest === undefined ? undefined : enumeratorStateOf(latest, operatorId),
-        send: (subtask, message) => {
-          const { worker, attemptId } = this.#executions.at(id, subtask)!;
-          this.#send(worker, { ...message, attemptId });
-        },
-        fail: (error) =>
-          this.#onFailure(
-            `the enumerator of "${operators[0]!.name}"`,
-            [this.#executions.at(id, 0)!],
-            inEnumerator(error),
-          ),
-      }),
-    );
-  }
-
   #onTaskState(attemptId: string, state: TaskState, wire: WireError | undefined): void {
     const execution = this.#executions.change(attemptId, state);
     if (execution === undefined) return;
     if (state === 'ended' || isOver(execution)) this.#leaveAlignment(attemptId);
+    if (state === 'running' && this.#draining !== undefined) this.#broadcast({ type: 'drain' });
     if (state === 'failed') this.#onFailure(placeOf(execution), [execution], errorOf(wire));
     if (isOver(execution)) this.#onAttemptOver();
     if (state === 'ended') this.#onEnded();
@@ -330,14 +358,14 @@ export class JobMaster {
     this.#world.logger.log('warn', text, { code: error.code });
     this.#history = decision.history;
     this.#metrics.restarts++;
-    this.#final = undefined;
+    this.#last.clear();
     for (const region of decision.regions) this.#restarts.begin(region, restartAtMs);
     this.#coordinator.onEvent({ type: 'cancel' });
   }
 
   #onAttemptOver(): void {
     this.#restarts.onAttemptOver();
-    const isEnding = this.#phase.type === 'finishing' || this.#phase.type === 'failing';
+    const isEnding = this.#phase.type !== 'running' && this.#phase.type !== 'over';
     if (isEnding && this.#executions.all.every(isOver)) this.#settle();
   }
 
@@ -367,8 +395,7 @@ export class JobMaster {
 
   #onSplitRequest(attemptId: string): void {
     const execution = this.#executions.find(attemptId);
-    if (execution !== undefined)
-      this.#sources.get(execution.vertex.id)?.onRequest(execution.subtaskIndex);
+    if (execution !== undefined) this.#sources.onRequest(execution);
   }
 
   #onWatermarkReport(attemptId: string, group: string, watermark: number): void {
@@ -385,19 +412,18 @@ export class JobMaster {
 
   /** Everybody, while every task runs or has ended; nobody otherwise, or when the final checkpoint is complete. */
   #participants(): readonly string[] {
-    const isWhole =
-      this.#final === undefined &&
-      this.#restarts.regions.size === 0 &&
-      this.#executions.areAll('running', 'ended');
-    return isWhole ? this.#executions.all.map(({ attemptId }) => attemptId) : [];
+    return !this.#last.isTaken && this.#isWhole
+      ? this.#executions.all.map(({ attemptId }) => attemptId)
+      : [];
+  }
+
+  get #isWhole(): boolean {
+    return this.#restarts.regions.size === 0 && this.#executions.areAll('running', 'ended');
   }
 
   #inject(barrier: CheckpointBarrier): void {
-    const states = [...this.#sources].map(([id, source]) => [id, source.snapshot()] as const);
-    this.#enumerators = new Map(
-      states.flatMap(([id, state]) => (state === undefined ? [] : [[id, state] as const])),
-    );
-    const sources = this.#executions.all.filter(({ vertex }) => this.#sources.has(vertex.id));
+    this.#enumerators = this.#sources.snapshot();
+    const sources = this.#sources.executions;
     for (const [worker, attemptIds] of byWorker(sources))
       this.#send(worker, { type: 'trigger-checkpoint', attemptIds, barrier });
   }
@@ -408,15 +434,19 @@ export class JobMaster {
     this.#coordinator.onEvent({ type: 'decline', checkpointId, reason });
   }
 
-  #onCompleted(checkpointId: number, final: boolean): void {
+  #onCompleted(record: CheckpointRecord, ends: 'final' | 'stop' | undefined): void {
+    const { checkpointId } = record;
     // Attempts that took part may have been lost since: their successors begin from it, end again, and have a final one of their own.
-    const isFinal = final && this.#executions.areAll('ended');
-    if (isFinal) {
-      const uncommitted = new Set(this.#executions.all.map(({ attemptId }) => attemptId));
-      this.#final = { checkpointId, uncommitted };
+    const isLast =
+      ends === 'final' ? this.#executions.areAll('ended') : ends === 'stop' && this.#isWhole;
+    if (ends !== undefined) {
+      const attemptIds = this.#executions.all.map(({ attemptId }) => attemptId);
+      this.#last.take(checkpointId, attemptIds);
+      if (!isLast) this.#last.clear();
     }
+    if (ends === 'final' && isLast) void this.#endWith(record);
     this.#broadcast({ type: 'checkpoint-complete', checkpointId });
-    if (!isFinal) this.#onEnded();
+    if (!isLast) this.#onEnded();
   }
 
   #onAborted(checkpointId: number): void {
@@ -431,15 +461,35 @@ export class JobMaster {
       this.#coordinator.triggerFinal();
   }
 
-  #onCommitted(checkpointId: number, attemptId: string): void {
-    const final = this.#final;
-    if (final?.checkpointId !== checkpointId || !final.uncommitted.delete(attemptId)) return;
-    if (final.uncommitted.size === 0) this.#finish(checkpointId);
+  /** When every source of a job that runs until now has read what there was, it stops until its next run. */
+  #onCaughtUp(attemptId: string): void {
+    this.#sources.onCaughtUp(attemptId);
+    if (!this.#sources.areCaughtUp) return;
+    this.halt().then(
+      // Not if tasks were restarted meanwhile, and read again.
+      () => (this.#sources.areCaughtUp ? this.stop() : this.resume()),
+      (error: unknown) => {
+        if (this.#phase.type !== 'running') return;
+        // Tasks that are started again report again.
+        this.#world.logger.log('warn', `not stopped yet: ${asError(error).message}`);
+        this.#world.timers.after(STORE_RETRY_MS, () => this.#onCaughtUp(attemptId));
+      },
+    );
+  }
+
+  async #endWith(final: CheckpointRecord): Promise<void> {
+    try {
+      await this.#last.committed();
+    } catch {
+      return; // void: there will be another
+    }
+    await this.#draining?.(final);
+    this.#finish();
   }
 
   /** Everything is committed: the job is finished once its head says so. */
-  #finish(checkpointId: number): void {
-    if (checkpointId !== this.#final?.checkpointId || this.#phase.type !== 'running') return;
+  #finish(): void {
+    if (!this.#last.isTaken || this.#phase.type !== 'running') return;
     this.#params.store.finish().then(
       () => {
         if (this.#phase.type !== 'running') return;
@@ -449,7 +499,7 @@ export class JobMaster {
           attemptIds: [attemptId],
         }));
       },
-      (error: unknown) => this.#retryOrFail(error, () => this.#finish(checkpointId)),
+      (error: unknown) => this.#retryOrFail(error, () => this.#finish()),
     );
   }
 
@@ -457,7 +507,7 @@ export class JobMaster {
   #wind(farewell: (execution: Execution) => ToTaskManager): void {
     this.#coordinator.stop();
     this.#restarts.stop();
-    for (const source of this.#sources.values()) void source.close();
+    this.#sources.close();
     for (const execution of this.#executions.all)
       if (!isOver(execution)) this.#send(execution.worker, farewell(execution));
     this.#patience = this.#world.timers.after(END_PATIENCE_MS, () => this.#settle());
@@ -468,8 +518,9 @@ export class JobMaster {
     const phase = this.#phase;
     this.#phase = { type: 'over' };
     this.#patience?.cancel();
-    if (phase.type === 'finishing')
+    if (phase.type === 'finishing' || phase.type === 'stopping')
       this.#outcome.resolve({
+        state: phase.type === 'finishing' ? 'finished' : 'stopped',
         metrics: this.#metrics.total({
           numberOfCompletedCheckpoints: this.#coordinator.completed,
         }),
@@ -526,9 +577,3 @@ const errorOf = (wire: WireError | undefined): MillraceError =>
   wire === undefined
     ? new MillraceError('internal', 'TASK_FAILED', 'a task failed without a reason')
     : fromWireError(wire);
-
-/** Enumerators are foreign code: what they throw need not be an error of ours. */
-const inEnumerator = (error: Error): MillraceError =>
-  isMillraceError(error)
-    ? error
-    : new MillraceError('internal', 'ENUMERATOR_FAILED', error.message, { cause: error });

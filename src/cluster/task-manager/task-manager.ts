@@ -90,6 +90,12 @@ export class TaskManager {
       case 'finish':
         for (const id of message.attemptIds) this.#tasks.get(id)?.finish();
         return;
+      case 'resume':
+        for (const task of this.#tasks.values()) task.resume();
+        return;
+      case 'drain':
+        for (const task of this.#tasks.values()) task.drain();
+        return;
       case 'shutdown':
         for (const task of this.#tasks.values()) task.cancel();
     }

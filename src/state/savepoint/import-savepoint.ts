@@ -1,6 +1,6 @@
 /**
- * Brings a savepoint into a job: its objects are copied into the job's folder, and a checkpoint record names them there, so that everything
- * that restores a checkpoint restores a savepoint. The savepoint itself is left as it is, whatever becomes of the job.
+ * Brings a canonical savepoint into a job: its objects are copied into the job's folder, and a checkpoint record names them there, so that
+ * everything that restores a checkpoint restores a savepoint. The savepoint itself is left as it is, whatever becomes of the job.
  */
 import { invalid } from '../../base/errors.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
@@ -13,6 +13,8 @@ export interface ImportTarget {
   readonly store: Pick<ObjectStore, 'put'>;
   readonly jobId: string;
   readonly generation: number;
+  /** Of the checkpoint that it becomes. */
+  readonly checkpointId: number;
   /** Unique, of the present generation: names what is copied. */
   readonly attemptId: string;
 }
@@ -35,18 +37,22 @@ export async function readSavepoint(from: Pick<ObjectStore, 'get'>): Promise<Che
   return record;
 }
 
+/** Names what a savepoint holds: two of the same checkpoint are one. */
+export const savepointIdOf = ({ jobId, checkpointId, generation }: CheckpointRecord): string =>
+  `${jobId}/chk-${checkpointId}-g${generation}`;
+
 /** The record to add to the job's checkpoints. */
 export async function importSavepoint(
   savepoint: CheckpointRecord,
   from: ObjectStore,
-  { store, jobId, generation, attemptId }: ImportTarget,
+  { store, jobId, generation, checkpointId, attemptId }: ImportTarget,
 ): Promise<CheckpointRecord> {
   const reader = new StoreSnapshotReader(from);
   let copies = 0;
   const copy = async (handle: StateHandle): Promise<StateHandle> => {
     if (handle.kind === 'inline') return handle;
     const bytes = await reader.read(handle);
-    const key = `${jobId}/chk-${savepoint.checkpointId}/${attemptId}-${copies++}-imported`;
+    const key = `${jobId}/chk-${checkpointId}/${attemptId}-${copies++}-imported`;
     await store.put(key, bytes);
     return { ...handle, key, offset: 0 };
   };
@@ -74,5 +80,5 @@ export async function importSavepoint(
     vertices.push({ ...vertex, subtasks });
   }
   const { savepoint: _format, ...record } = savepoint;
-  return { ...record, jobId, generation, vertices };
+  return { ...record, jobId, generation, checkpointId, vertices };
 }
