@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { QUERIES } from './queries.ts';
-import { events, run, settled } from './query-harness.ts';
+import { events, run } from './query-harness.ts';
 import { referenceOf } from './reference.ts';
+import { settled } from './settled.ts';
 
 describe('Nexmark with state in forst', () => {
   for (const [name, query] of Object.entries(QUERIES)) {

@@ -11,8 +11,9 @@ import { type Event, eventSchema } from './model.ts';
 import { QUERIES, type Query } from './queries.ts';
 import { q10, q10Sink } from './queries/q10.ts';
 import { q12 } from './queries/q12.ts';
-import { collecting, events, eventsOf, run, settled } from './query-harness.ts';
+import { collecting, events, eventsOf, run } from './query-harness.ts';
 import { referenceOf } from './reference.ts';
+import { settled } from './settled.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'millrace-nexmark-'));
 after(() => rmSync(dir, { recursive: true }));

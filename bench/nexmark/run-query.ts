@@ -1,8 +1,9 @@
 /**
- * One query in a process of its own: the loop and the program in turn over the same events. Prints one line of JSON (`QueryRun`).
- * Started by `bench.ts`. With more than one slot the engine's workers run this module again, up to the job they serve.
+ * One query in a process of its own: the loop and the program in turn over the same events. Lines of standard input, `round` and `latency`,
+ * are answered by a line of JSON each (`RoundRun`, `LatencyFigures`). Started by `contest.ts`. With more than one slot the engine's workers run this module again, up to the job they serve.
  */
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { isMainThread } from 'node:worker_threads';
 import {
   type Configuration,
@@ -26,10 +27,8 @@ export interface QueryRequest {
   readonly query: string;
   readonly eventFile: string;
   readonly parallelism: number;
-  /** Measured runs, after one that is not. */
-  readonly runs: number;
   readonly withLoop: boolean;
-  /** Events a second of one more run, for latency; at parallelism 1. */
+  /** Events a second of a run for latency; at parallelism 1. */
   readonly rate?: number;
   /** For what the job writes: an empty folder. */
   readonly dir: string;
@@ -39,19 +38,23 @@ export interface QueryRequest {
   readonly config: Readonly<Record<string, JsonValue>>;
 }
 
-export interface QueryRun {
-  readonly query: string;
-  readonly events: number;
-  readonly loop: readonly Measured[];
-  readonly engine: readonly Measured[];
-  /** Of the program, where it runs on the main thread into a sink that counts. */
+/** A run and how many results it had, where the job is on the main thread and the sink counts. */
+export interface CountedRun extends Measured {
   readonly results: number;
-  readonly peakRssBytes: number;
-  /** Of all measured runs. */
+}
+
+export interface EngineRun extends CountedRun {
   readonly checkpoints: CheckpointFigures;
-  readonly latency?: LatencyFigures;
-  /** Of the last run, where the job is on the main thread and has a store. */
+  /** Where the job is on the main thread and has a store. */
   readonly store?: StoreUsage;
+}
+
+/** The answer to `round`. */
+export interface RoundRun {
+  readonly loop?: CountedRun;
+  readonly engine: EngineRun;
+  /** Of the process so far. */
+  readonly peakRssBytes: number;
 }
 
 const KEPT = 1024;
@@ -80,7 +83,7 @@ const strategy = () =>
   );
 
 /** A loop's results exist for as long as those of an engine that hands over batches. */
-function runLoop(events: readonly Event[], dir: string): Measured & { readonly count: number } {
+function runLoop(events: readonly Event[], dir: string): CountedRun {
   const kept: object[] = new Array(KEPT);
   let count = 0;
   const measured = measure(() => {
@@ -92,13 +95,7 @@ function runLoop(events: readonly Event[], dir: string): Measured & { readonly c
       dir,
     );
   });
-  return { ...measured, count };
-}
-
-interface EngineRun extends Measured {
-  readonly count: number;
-  readonly checkpoints: CheckpointFigures;
-  readonly store: StoreUsage | undefined;
+  return { ...measured, results: count };
 }
 
 async function runEngine(
@@ -141,8 +138,8 @@ async function runEngine(
   const measured = isMainThread ? watch.end() : { seconds: 0, cpuSeconds: 0 };
   return {
     ...measured,
-    store: needsStore ? meter?.usage : undefined,
-    count: counter.count,
+    ...(needsStore && meter !== undefined ? { store: meter.usage } : {}),
+    results: counter.count,
     checkpoints:
       isMainThread && checkpointing ? await checkpointsIn(checkpointDir) : { bytes: [], ms: [] },
   };
@@ -159,51 +156,46 @@ async function runLatency(events: readonly Event[], rate: number): Promise<Laten
   return probe.figures;
 }
 
+/** Each line asks for a round or for latency. A worker has no lines: it goes through all rounds up to the job that it serves. */
+async function* lines(): AsyncGenerator<string> {
+  if (isMainThread) yield* createInterface({ input: process.stdin });
+  else for (;;) yield 'round';
+}
+
 async function main(): Promise<void> {
-  const { dir } = request;
   const needsEvents = !isMainThread || request.withLoop || request.parallelism === 1;
   const events = needsEvents ? await readEventFile(request.eventFile) : [];
   const batches = batchesOf(events);
-  const loop: Measured[] = [];
-  const engine: Measured[] = [];
-  const bytes: number[] = [];
-  const ms: number[] = [];
-  let results = 0;
-  let expected = 0;
-  let store: StoreUsage | undefined;
-  for (let round = 0; round <= request.runs; round++) {
-    if (isMainThread && request.withLoop) {
-      globalThis.gc?.();
-      const { count, ...measured } = runLoop(events, join(dir, `loop-${round}`));
-      if (round > 0) loop.push(measured);
-      expected = count;
-    }
-    if (isMainThread) globalThis.gc?.();
-    const { count, checkpoints, store: usage, ...measured } = await runEngine(batches, round, dir);
-    if (round > 0) engine.push(measured);
-    if (round > 0) bytes.push(...checkpoints.bytes);
-    if (round > 0) ms.push(...checkpoints.ms);
-    results = count;
-    store = usage;
-    // In workers nobody counts, and what q12 yields depends on the clock.
-    const counts = request.withLoop && request.parallelism === 1 && query!.sink === undefined;
-    if (counts && request.query !== 'q12' && results !== expected)
-      throw new RangeError(`the loop has ${expected} results and the program ${results}`);
+  let round = 0;
+  for await (const line of lines()) {
+    const answer =
+      line === 'latency'
+        ? await runLatency(events, request.rate ?? 0)
+        : await runRound(events, batches, round++);
+    if (isMainThread) console.log(JSON.stringify(answer));
   }
-  const { rate } = request;
-  const hasLatency = rate !== undefined && request.parallelism === 1 && query!.waits !== true;
-  const run: QueryRun = {
-    query: request.query,
-    events: events.length,
-    loop,
+}
+
+async function runRound(
+  events: readonly Event[],
+  batches: ReturnType<typeof batchesOf>,
+  round: number,
+): Promise<RoundRun> {
+  const { dir } = request;
+  const isLoopRun = isMainThread && request.withLoop;
+  if (isMainThread) globalThis.gc?.();
+  const loop = isLoopRun ? runLoop(events, join(dir, `loop-${round}`)) : undefined;
+  if (isMainThread) globalThis.gc?.();
+  const engine = await runEngine(batches, round, dir);
+  // In workers nobody counts, and what q12 yields depends on the clock.
+  const counts = request.parallelism === 1 && query!.sink === undefined && request.query !== 'q12';
+  if (loop !== undefined && counts && engine.results !== loop.results)
+    throw new RangeError(`the loop has ${loop.results} results and the program ${engine.results}`);
+  return {
+    ...(loop === undefined ? {} : { loop }),
     engine,
-    results,
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
-    checkpoints: { bytes, ms },
-    ...(store === undefined ? {} : { store }),
-    ...(hasLatency ? { latency: await runLatency(events, rate) } : {}),
   };
-  console.log(JSON.stringify(run));
 }
 
 await main();
