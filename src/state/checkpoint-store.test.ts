@@ -301,6 +301,18 @@ class RacingStore extends MemoryStore {
   }
 }
 
+describe('a job whose head is missing', () => {
+  test('does not begin anew while its objects are there', async () => {
+    const store = new MemoryStore();
+    await store.put(file(1), Buffer.from('x'));
+    await assert.rejects(open(store, JOB, { retained: 1 }), {
+      kind: 'data',
+      code: 'JOB_HEAD_MISSING',
+    });
+    assert.deepEqual(await keysOf(store), [file(1)]);
+  });
+});
+
 describe('two coordinators', () => {
   test('never take the same generation, even if one repeats its request after the other', async () => {
     const store = new RacingStore();

@@ -96,7 +96,10 @@ export class CheckpointStore {
     });
   }
 
-  /** Takes the job over under the next generation. Whoever coordinated it before is fenced from now on. */
+  /**
+   * Takes the job over under the next generation. Whoever coordinated it before is fenced from now on.
+   * @throws `data` if the head cannot be read, or is missing while objects of the job are there
+   */
   static async open(
     store: ObjectStore,
     jobId: string,
@@ -106,6 +109,7 @@ export class CheckpointStore {
     const coordinator = options.ids.next();
     for (;;) {
       const meta = await store.head(key);
+      if (meta === undefined) await checkIsNew(store, jobId);
       const current = meta === undefined ? newHead(jobId) : await readHeadAt(store, key);
       const head = takeOver(current, coordinator);
       const put =
@@ -308,5 +312,19 @@ export class CheckpointStore {
     }
     this.#head = found;
     this.#etag = meta.etag;
+  }
+}
+
+/** A job without a head has nothing: with objects but no head it has lost it, and must not begin anew as if it had never run. */
+async function checkIsNew(store: ObjectStore, jobId: string): Promise<void> {
+  for await (const { key } of store.list(`${jobId}/`)) {
+    // It may have been made a moment ago.
+    if ((await store.head(headKeyOf(jobId))) !== undefined) return;
+    throw new MillraceError(
+      'data',
+      'JOB_HEAD_MISSING',
+      `${headKeyOf(jobId)} is missing, but ${key} is there. Nothing was deleted; bring the head back, or delete the folder ${jobId}/ to begin anew`,
+      { details: { key: headKeyOf(jobId), found: key } },
+    );
   }
 }
