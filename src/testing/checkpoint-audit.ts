@@ -48,6 +48,7 @@ export class CheckpointAudit {
   readonly #coordinators = new Map<string, string>();
   /** Records are immutable: each is read once, as it was when it came to be. */
   readonly #records = new Map<string, CheckpointRecord>();
+  readonly #excused = new Set<string>();
   readonly #ledgers: Ledger[] = [];
   completed = 0;
   /** Stream elements that completed checkpoints held as in-flight data. */
@@ -69,10 +70,15 @@ export class CheckpointAudit {
     return samples;
   }
 
-  /** The newest checkpoint of a job; undefined if there is none. */
-  newestOf(jobId: string): CheckpointRecord | undefined {
-    const key = this.#heads.get(headKeyOf(jobId))?.checkpoints.at(-1)?.key;
-    return key === undefined ? undefined : this.#records.get(key);
+  /** The scenario damages it: that it is missing is nobody's fault. */
+  excuse(key: string): void {
+    this.#excused.add(key);
+  }
+
+  /** The checkpoints of a job, oldest first. */
+  checkpointsOf(jobId: string): readonly CheckpointRecord[] {
+    const checkpoints = this.#heads.get(headKeyOf(jobId))?.checkpoints ?? [];
+    return checkpoints.flatMap(({ key }) => this.#records.get(key) ?? []);
   }
 
   /** Objects of a job that no checkpoint names, retained or pinned. */
@@ -116,7 +122,7 @@ export class CheckpointAudit {
       reachable.set(checkpoint.key, checkpoint.checkpointId);
       for (const object of objectsOf(record)) {
         reachable.set(object, checkpoint.checkpointId);
-        if (this.#bucket.peek(object) === undefined)
+        if (this.#bucket.peek(object) === undefined && !this.#excused.has(object))
           this.#violate(
             'C8',
             `checkpoint ${checkpoint.checkpointId} names ${object}, which is not there`,
@@ -160,6 +166,7 @@ export class CheckpointAudit {
 
   #record(key: string, checkpointId: number, node: string): CheckpointRecord | undefined {
     const known = this.#records.get(key);
+    if (known !== undefined && this.#excused.has(key)) return known;
     const bytes = this.#bucket.peek(key);
     if (bytes !== undefined) return known ?? decodeRecord(bytes, key);
     this.#violate('C8', `the record ${key} of checkpoint ${checkpointId} is not there`, { node });

@@ -18,6 +18,8 @@ const WRITE_MS_MAX = 2;
 export class SimDisks {
   readonly #folders: Folder[] = [];
   #trouble: DiskTrouble | undefined;
+  /** Told what disks are used for: a scenario whose disk nobody reads tests nothing. */
+  onUse: ((what: 'disk read' | 'disk write refused') => void) | undefined;
 
   /** From now on, until it is set to undefined. */
   set trouble(trouble: DiskTrouble | undefined) {
@@ -50,29 +52,37 @@ export class SimDisks {
         if (own.owner === node) own.owner = undefined;
       };
       node.onDeath(release);
-      return slowed(folder.disk, node, release);
+      return this.#slowed(folder.disk, node, release);
     };
   }
-}
 
-function slowed(disk: MemoryDisk, node: SimNode, release: () => void): LocalDisk {
-  const file = (inner: DiskFile): DiskFile => ({
-    ...inner,
-    write: (bytes, position) =>
-      new Promise((resolve, reject) => {
-        const delayMs = node.random.float(0, WRITE_MS_MAX);
-        node.after(delayMs, 'writes to disk', () => {
-          inner.write(bytes, position).then(resolve, reject);
-        });
-      }),
-  });
-  return {
-    left: disk.left,
-    create: (name) => file(disk.create(name)),
-    open: (name) => file(disk.open(name)),
-    close: () => {
-      disk.close();
-      release();
-    },
-  };
+  #slowed(disk: MemoryDisk, node: SimNode, release: () => void): LocalDisk {
+    const file = (inner: DiskFile): DiskFile => ({
+      ...inner,
+      read: (into, position) => {
+        const done = inner.read(into, position);
+        if (done) this.onUse?.('disk read');
+        return done;
+      },
+      write: (bytes, position) =>
+        new Promise((resolve, reject) => {
+          const delayMs = node.random.float(0, WRITE_MS_MAX);
+          node.after(delayMs, 'writes to disk', () => {
+            inner.write(bytes, position).then(resolve, (error: Error) => {
+              this.onUse?.('disk write refused');
+              reject(error);
+            });
+          });
+        }),
+    });
+    return {
+      left: disk.left,
+      create: (name) => file(disk.create(name)),
+      open: (name) => file(disk.open(name)),
+      close: () => {
+        disk.close();
+        release();
+      },
+    };
+  }
 }

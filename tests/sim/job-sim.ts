@@ -71,6 +71,7 @@ export async function simulate(options: SimOptions): Promise<SimReport> {
     maxVirtualMs: settings.healedAtMs + RECOVERY_MS_MAX,
     eventsMax: EVENTS_MAX,
   });
+  plays.closed = true;
   await sim.run({ maxVirtualMs: settings.aftermathMs, eventsMax: EVENTS_MAX });
   const violations = await judge(plays, audit, outcome);
   violations.push(...(scenario?.check?.(scene) ?? []));
@@ -122,7 +123,9 @@ function sceneOf(plays: Plays, main: Play, audit: CheckpointAudit): Scene {
     ...{ settings, sim, bucket, disks, audit, main },
     random: sim.random('stage'),
     violations: plays.violations,
-    startAnother: (name, forkedAt) => plays.add(name, forkedAt).job.start(),
+    startAnother: (name, forkedAt) => {
+      if (!plays.closed) plays.add(name, forkedAt).job.start();
+    },
     giveUpMain: () => {
       main.givenUp = true;
     },

@@ -45,11 +45,14 @@ export class Plays {
   readonly all: Play[] = [];
   /** What probes in the jobs and the scenario report. */
   readonly violations: Violation[] = [];
+  /** The run is over: no more jobs begin. */
+  closed = false;
   readonly #met = new Map<string, number>();
 
   constructor(params: PlaysParams) {
     this.params = params;
     params.bucket.onFault = (what) => this.met(what);
+    params.disks.onUse = (what) => this.met(what);
     if (params.settings.source === 'files') this.#writeInput();
   }
 

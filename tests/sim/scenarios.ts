@@ -1,9 +1,19 @@
 /** All named scenarios of a job in the simulated world, in the order of the list of fault scenarios. */
 import { invalid } from '../../src/base/errors.ts';
+import { F19 } from './collector-scenarios.ts';
+import { F22 } from './corruption-scenario.ts';
+import { DISK_SCENARIOS } from './disk-scenarios.ts';
 import type { Scenario } from './scenario.ts';
 import { STORE_SCENARIOS } from './store-scenarios.ts';
+import { ZOMBIE_SCENARIOS } from './zombie-scenarios.ts';
 
-export const SCENARIOS: readonly Scenario[] = [...STORE_SCENARIOS];
+export const SCENARIOS: readonly Scenario[] = [
+  ...ZOMBIE_SCENARIOS,
+  ...STORE_SCENARIOS,
+  F19,
+  ...DISK_SCENARIOS,
+  F22,
+];
 
 export function scenarioOf(name: string): Scenario {
   const scenario = SCENARIOS.find((one) => one.name === name);
