@@ -1,10 +1,15 @@
 /** Records as HTTP requests: at-least-once, each with the same idempotency key whenever it is sent again. */
 import { type Duration, durationMs } from '../../src/base/duration.ts';
-import { invalid } from '../../src/base/errors.ts';
+import { invalid, isMillraceError, MillraceError } from '../../src/base/errors.ts';
+import { AsyncSinkWriter, type RetryLater } from '../../src/connector/async-sink-writer.ts';
 import type { MessageFormat } from '../../src/connector/message-format.ts';
 import type { Sink } from '../../src/connector/sink.ts';
-import { type HttpRequest, UndiciExchange } from './http-exchange.ts';
-import { HttpWriter } from './http-writer.ts';
+import {
+  type HttpAnswer,
+  type HttpExchange,
+  type HttpRequest,
+  UndiciExchange,
+} from './http-exchange.ts';
 
 export interface HttpSinkOptions<T> {
   /** Where a record goes; http or https. */
@@ -32,19 +37,38 @@ export interface HttpSinkOptions<T> {
  * @throws `invalid` BAD_HTTP_SINK
  */
 export function httpSink<T>(options: HttpSinkOptions<T>): Sink<T> {
-  const { url, method = 'POST', format, headers = {}, idempotencyKey } = options;
-  const {
-    requestsInFlightMax = 16,
-    requestTimeout = '30 s',
-    unavailableTimeout = '2 min',
-  } = options;
+  const { url, format, requestsInFlightMax = 16 } = options;
+  const { requestTimeout = '30 s', unavailableTimeout = '2 min' } = options;
   const fixed = typeof url === 'string' ? urlOf(url) : undefined;
   if (!Number.isSafeInteger(requestsInFlightMax) || requestsInFlightMax < 1)
     throw invalid('BAD_HTTP_SINK', 'HTTP sink: requestsInFlightMax is a positive whole number');
   const timeoutMs = durationMs(requestTimeout);
   const unavailableTimeoutMs = durationMs(unavailableTimeout);
-  const requestOf = (value: T): HttpRequest => ({
-    url: fixed ?? urlOf((url as (value: T) => string)(value)), // no string, hence a function
+  const requestOf = requestsOf(options, fixed);
+  return {
+    guarantee: 'at-least-once',
+    createWriter: async (context) => {
+      await format.open?.(fixed?.href ?? '', 'write');
+      const exchange = new UndiciExchange({ connectionsMax: requestsInFlightMax, timeoutMs });
+      return new AsyncSinkWriter<T>(
+        {
+          submit: (value) => submitRequest(exchange, requestOf(value)),
+          close: () => exchange.close(),
+          requestsInFlightMax,
+          unavailableTimeoutMs,
+        },
+        context,
+      );
+    },
+  };
+}
+
+function requestsOf<T>(
+  { url, method = 'POST', format, headers, idempotencyKey }: HttpSinkOptions<T>,
+  fixed: URL | undefined,
+): (value: T) => HttpRequest {
+  return (value) => ({
+    url: fixed ?? urlOf((url as (value: T) => string)(value)), // no text, hence a function
     method,
     headers: {
       'content-type': 'application/json',
@@ -53,18 +77,6 @@ export function httpSink<T>(options: HttpSinkOptions<T>): Sink<T> {
     },
     body: format.encode(value),
   });
-  return {
-    guarantee: 'at-least-once',
-    createWriter: async (context) => {
-      await format.open?.(fixed?.href ?? '', 'write');
-      const exchange = new UndiciExchange({ connectionsMax: requestsInFlightMax, timeoutMs });
-      return new HttpWriter(
-        { requestOf, requestsInFlightMax, unavailableTimeoutMs },
-        exchange,
-        context,
-      );
-    },
-  };
 }
 
 function urlOf(text: string): URL {
@@ -72,4 +84,40 @@ function urlOf(text: string): URL {
   if (url === null || !/^https?:$/.test(url.protocol))
     throw invalid('BAD_HTTP_SINK', `HTTP sink: ${JSON.stringify(text)} is no http or https url`);
   return url;
+}
+
+/** Besides all of 5xx: the server says that it may go better later. */
+const RETRYABLE = new Set([408, 425, 429]);
+
+/** One try. @throws `data` HTTP_SINK_REFUSED */
+export async function submitRequest(
+  exchange: HttpExchange,
+  request: HttpRequest,
+): Promise<RetryLater | undefined> {
+  let answer: HttpAnswer;
+  try {
+    answer = await exchange.send(request);
+  } catch (error) {
+    if (isMillraceError(error) && error.kind === 'unavailable') return { reason: error };
+    throw error;
+  }
+  const { status, text, retryAfterMs } = answer;
+  if (status >= 200 && status < 300) return undefined;
+  const place = `${request.method} ${request.url.origin}${request.url.pathname}`;
+  if (status >= 500 || RETRYABLE.has(status))
+    return {
+      reason: new MillraceError(
+        'unavailable',
+        'HTTP_SINK_UNAVAILABLE',
+        `${place} was answered ${status} for as long as unavailableTimeout lets it be repeated: ${text}`,
+        { details: { status } },
+      ),
+      afterMs: retryAfterMs,
+    };
+  throw new MillraceError(
+    'data',
+    'HTTP_SINK_REFUSED',
+    `${place} was answered ${status}: ${text}. Repeating would not help; mend the records, the url or the credentials`,
+    { details: { status, permanent: true } },
+  );
 }

@@ -4,6 +4,7 @@
  * Tests start and kill servers of their own; this is for looking at them, and for running jobs by hand.
  */
 import { startKafka } from './kafka.ts';
+import { startNats } from './nats.ts';
 import { startPostgres } from './postgres.ts';
 import { startS3 } from './s3.ts';
 import { isMissing, type Missing } from './service.ts';
@@ -22,6 +23,13 @@ const STARTS: readonly { readonly name: string; start(): Promise<Started | Missi
       return isMissing(kafka)
         ? kafka
         : { name: 'Kafka', where: kafka.bootstrapServers, stop: kafka.stop };
+    },
+  },
+  {
+    name: 'NATS',
+    start: async () => {
+      const nats = await startNats();
+      return isMissing(nats) ? nats : { name: 'NATS', where: nats.url, stop: nats.stop };
     },
   },
   {

@@ -1,22 +1,13 @@
 /**
  * A real S3-compatible server for tests: versitygw over a temporary folder, on a free loopback port.
- *
- * The binary is built once from the Go module proxy into `.services/` of the repository root.
  */
-import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { promisify } from 'node:util';
 import type { S3Options } from '../../src/storage/s3/s3-client.ts';
+import { goBinary } from './go-binary.ts';
 import { freePort, type Missing, ServiceProcess } from './service.ts';
 
-const run = promisify(execFile);
-
 const VERSION = '1.8.0';
-const ROOT = `${import.meta.dirname}/../..`;
-const CACHE = `${ROOT}/.services`;
-const BINARY = `${CACHE}/versitygw-${VERSION}`;
-const BUILD_MS_MAX = 400_000;
 const READY_MS_MAX = 20_000;
 const CREDENTIALS = { accessKeyId: 'millrace-tests', secretAccessKey: 'millrace-tests-secret' };
 const REGION = 'us-east-1';
@@ -33,8 +24,8 @@ export interface S3Service {
 
 /** Starts a server, or says what this machine lacks. */
 export async function startS3(): Promise<S3Service | Missing> {
-  const missing = await build();
-  if (missing !== undefined) return missing;
+  const binary = await goBinary('github.com/versity/versitygw/cmd/versitygw', VERSION);
+  if (typeof binary !== 'string') return binary;
   const folder = await mkdtemp(`${tmpdir()}/millrace-s3-`);
   await mkdir(`${folder}/objects`);
   await mkdir(`${folder}/meta`);
@@ -42,7 +33,7 @@ export async function startS3(): Promise<S3Service | Missing> {
   const endpoint = `http://127.0.0.1:${port}`;
   const process = new ServiceProcess({
     name: 'versitygw',
-    command: BINARY,
+    command: binary,
     args: [
       ...['--port', `127.0.0.1:${port}`, '--region', REGION, '--quiet'],
       ...['--access', CREDENTIALS.accessKeyId, '--secret', CREDENTIALS.secretAccessKey],
@@ -80,27 +71,3 @@ export async function startS3(): Promise<S3Service | Missing> {
     stop,
   };
 }
-
-async function build(): Promise<Missing | undefined> {
-  if (await exists(BINARY)) return undefined;
-  await mkdir(CACHE, { recursive: true });
-  const bin = await mkdtemp(`${CACHE}/build-`);
-  try {
-    await run('go', ['install', `github.com/versity/versitygw/cmd/versitygw@v${VERSION}`], {
-      env: { ...process.env, GOBIN: bin },
-      timeout: BUILD_MS_MAX,
-    });
-    await rename(`${bin}/versitygw`, BINARY);
-    return undefined;
-  } catch (error) {
-    return { missing: `versitygw could not be built with Go: ${(error as Error).message}` };
-  } finally {
-    await rm(bin, { recursive: true, force: true });
-  }
-}
-
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
