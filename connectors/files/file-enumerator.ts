@@ -18,6 +18,8 @@ export interface Discovery {
   readonly prefix?: string;
   readonly files?: readonly string[];
   readonly discoveryInterval?: Duration;
+  /** The files that are there and were not handed out by an earlier run. */
+  readonly untilNow?: boolean;
 }
 
 export interface FileSplit {
@@ -28,7 +30,7 @@ export interface FileSplit {
 interface Handed {
   /** The one listing of a bounded source has been handed out. */
   readonly discovered: boolean;
-  /** Of a continuous one: all files handed out so far. */
+  /** All files handed out so far. */
   readonly seen: readonly string[];
 }
 
@@ -63,7 +65,8 @@ export class FileEnumerator implements SplitEnumerator {
   }
 
   async start(): Promise<void> {
-    if (this.#intervalMs !== undefined) await this.#discoverAgain(this.#intervalMs, 1);
+    if (this.#options.untilNow === true) await this.#discoverNow();
+    else if (this.#intervalMs !== undefined) await this.#discoverAgain(this.#intervalMs, 1);
     else if (this.#discovered) this.#context.noMoreSplits();
     else await this.#discoverOnce();
   }
@@ -79,6 +82,14 @@ export class FileEnumerator implements SplitEnumerator {
     this.#timer?.cancel();
   }
 
+  async #discoverNow(): Promise<void> {
+    const files = await this.#listWithRetries();
+    if (this.#closed) return;
+    this.#handOutFresh(files);
+    this.#discovered = true; // E1
+    this.#context.noMoreSplits();
+  }
+
   async #discoverOnce(): Promise<void> {
     const files = await this.#listWithRetries();
     if (this.#closed) return;
@@ -87,7 +98,7 @@ export class FileEnumerator implements SplitEnumerator {
         'NO_INPUT_FILES',
         `no files to read under "${this.#options.prefix ?? ''}"; is the path right?`,
       );
-    this.#handOut(files);
+    this.#handOutFresh(files);
     this.#discovered = true; // E1
     this.#context.noMoreSplits();
   }
@@ -98,11 +109,7 @@ export class FileEnumerator implements SplitEnumerator {
     try {
       const files = await this.#list();
       if (this.#closed) return;
-      const fresh = files.filter(({ key }) => !this.#seen.has(key));
-      this.#handOut(fresh);
-      for (const { key } of fresh) this.#seen.add(key); // E1
-      if (this.#seen.size > FILES_MAX)
-        throw invalid('TOO_MANY_FILES', `more than ${FILES_MAX} files; split them over folders`);
+      this.#handOutFresh(files);
     } catch (error) {
       failed = failures;
       if (!isUnavailable(error) || failed >= LIST_ATTEMPTS_MAX) throw error;
@@ -113,6 +120,14 @@ export class FileEnumerator implements SplitEnumerator {
         this.#context.fail(asError(error)),
       );
     });
+  }
+
+  #handOutFresh(files: readonly FileSplit[]): void {
+    const fresh = files.filter(({ key }) => !this.#seen.has(key));
+    this.#handOut(fresh);
+    for (const { key } of fresh) this.#seen.add(key); // E1
+    if (this.#seen.size > FILES_MAX)
+      throw invalid('TOO_MANY_FILES', `more than ${FILES_MAX} files; split them over folders`);
   }
 
   async #listWithRetries(): Promise<readonly FileSplit[]> {

@@ -7,6 +7,7 @@ import { type Duration, durationMs } from '../../src/base/duration.ts';
 import { invalid } from '../../src/base/errors.ts';
 import type { LineFormat } from '../../src/connector/format.ts';
 import type {
+  Boundedness,
   MalformedPolicy,
   Source,
   SourceReader,
@@ -16,7 +17,7 @@ import type {
 } from '../../src/connector/source.ts';
 import { localFolder } from '../../src/storage/local-folder.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
-import { FileEnumerator, type FileSplit } from './file-enumerator.ts';
+import { type Discovery, FileEnumerator, type FileSplit } from './file-enumerator.ts';
 import { FileSplitReader, type Position } from './file-split-reader.ts';
 import { RateLimiter } from './rate-limiter.ts';
 
@@ -55,9 +56,25 @@ const CHUNK_BYTES_MIN = 64 * 1024;
 export function fileSource<T>(options: FileSourceOptions<T>): Source<T> {
   checkOptions(options);
   const store = options.store ?? localFolder(options.path!);
+  const { files, discoveryInterval } = options;
+  const source = sourceOf(
+    options,
+    store,
+    discoveryInterval === undefined ? 'bounded' : 'continuous-unbounded',
+  );
+  // Named files are what they are.
+  if (files !== undefined) return source;
+  return { ...source, untilNow: () => sourceOf({ ...options, untilNow: true }, store, 'bounded') };
+}
+
+function sourceOf<T>(
+  options: FileSourceOptions<T> & Discovery,
+  store: ObjectStore,
+  boundedness: Boundedness,
+): Source<T> {
   const { schema } = options.format;
   return {
-    boundedness: options.discoveryInterval === undefined ? 'bounded' : 'continuous-unbounded',
+    boundedness,
     ...(schema === undefined ? {} : { schema }),
     ...(options.malformed === undefined ? {} : { malformed: options.malformed }),
     createEnumerator: (context, restored) => new FileEnumerator(store, options, context, restored),

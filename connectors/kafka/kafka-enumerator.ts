@@ -21,6 +21,8 @@ export interface EnumeratorOptions {
   readonly topics: readonly string[] | RegExp;
   readonly startFrom: StartFrom;
   readonly until: Until | undefined;
+  /** Partitions are looked for once in each run; readers end them where they end then. */
+  readonly untilNow: boolean;
   readonly isolation: Isolation;
   /** Undefined: partitions are looked for once. */
   readonly discoveryIntervalMs: number | undefined;
@@ -61,11 +63,11 @@ export class KafkaEnumerator implements SplitEnumerator {
   }
 
   async start(): Promise<void> {
-    const { until, discoveryIntervalMs } = this.#options;
+    const { until, untilNow, discoveryIntervalMs } = this.#options;
     if (until === undefined || !this.#discovered)
       await this.#client.persist('discovering partitions', () => this.#discover());
     if (this.#closed) return;
-    if (until !== undefined) this.#context.noMoreSplits();
+    if (until !== undefined || untilNow) this.#context.noMoreSplits();
     else if (discoveryIntervalMs !== undefined) this.#discoverLater(discoveryIntervalMs);
   }
 

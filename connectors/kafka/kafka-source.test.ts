@@ -1,6 +1,7 @@
 /** The source's logic against the model cluster: what is fetched, when, and how much. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { JsonValue } from '../../src/base/json.ts';
 import { textMessages } from '../../src/connector/message-format.ts';
 import type { SplitReader, SplitState } from '../../src/connector/source.ts';
 import { CALM_BROKER, SimBroker } from '../../src/testing/sim-broker.ts';
@@ -11,6 +12,11 @@ import { RecordBatchBuilder } from './record-batch-builder.ts';
 import { type KafkaCluster, NO_PRODUCER } from './transport.ts';
 
 const text = textMessages(textLines());
+
+interface OpenOptions {
+  readonly untilNow?: boolean;
+  readonly restored?: { readonly enumerator: JsonValue; readonly states: readonly SplitState[] };
+}
 
 class Stage {
   readonly sim = new Simulation({ seed: 3 });
@@ -55,15 +61,17 @@ class Stage {
   }
 
   async open(
-    options: Partial<KafkaSourceOptions<string>> = {},
-  ): Promise<{ readers: SplitReader<string>[]; states: SplitState[] }> {
+    options: Partial<KafkaSourceOptions<string>> & OpenOptions = {},
+  ): Promise<{ readers: SplitReader<string>[]; states: SplitState[]; enumerator: JsonValue }> {
     const { clock, timers, logger } = this.world;
-    const source = kafkaSource<string>({
+    const { restored, untilNow = false, ...rest } = options;
+    const given = kafkaSource<string>({
       cluster: this.cluster,
       topics: ['in'],
       value: text,
-      ...options,
+      ...rest,
     });
+    const source = untilNow ? given.untilNow!() : given;
     const states: SplitState[] = [];
     const enumerator = source.createEnumerator(
       {
@@ -71,16 +79,17 @@ class Stage {
         assign: (_subtask, splits) => states.push(...splits),
         fail: (error) => assert.fail(error),
       },
-      undefined,
+      restored?.enumerator,
     );
     await this.settle(enumerator.start());
+    states.push(...(restored?.states ?? []));
     await enumerator.close();
     const reader = source.createReader({
       ...{ subtaskIndex: 0, parallelism: 1, clock, timers, logger },
       onMalformed: ({ reason }) => this.malformed.push(reason),
     });
     const readers = await this.settle(Promise.all(states.map((state) => reader.openSplit(state))));
-    return { readers, states };
+    return { readers, states, enumerator: enumerator.snapshot() };
   }
 
   async read(reader: SplitReader<string>, max = 100): Promise<readonly string[] | null> {
@@ -125,6 +134,33 @@ describe('the source against a model cluster', () => {
     stage.append(0, 'a');
     const batch = await stage.settle(Promise.resolve(waiting));
     assert.deepEqual(batch?.values, ['a']);
+  });
+
+  test('until now it reads what there is, and the next run what came since, in partitions old and new', async () => {
+    const stage = new Stage(2);
+    stage.append(0, 'a', 'b');
+    const first = await stage.open({ untilNow: true });
+    stage.append(0, 'late');
+    const read = async (reader: SplitReader<string>): Promise<readonly string[]> => {
+      const values: string[] = [];
+      for (let batch; (batch = await stage.read(reader)) !== null;) values.push(...batch);
+      return values;
+    };
+    assert.deepEqual(await read(first.readers[0]!), ['a', 'b']);
+    assert.deepEqual(await read(first.readers[1]!), []);
+    assert.ok(first.readers.every(({ grows }) => grows));
+    const states = first.states.map((state, i) => ({
+      ...state,
+      position: first.readers[i]!.position(),
+    }));
+    stage.append(1, 'c');
+    const restored = { enumerator: first.enumerator, states };
+    const second = await stage.open({ untilNow: true, restored });
+    assert.deepEqual(await read(second.readers[0]!), ['late']);
+    assert.deepEqual(await read(second.readers[1]!), ['c']);
+    // And a run without an end goes on from the same state.
+    const third = await stage.open({ restored: { ...restored, states: states.slice(0, 1) } });
+    assert.deepEqual(await stage.read(third.readers[0]!), ['late']);
   });
 
   test('moved leaders, lost answers and outages cost no record and repeat none', async () => {

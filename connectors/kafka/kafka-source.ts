@@ -21,9 +21,9 @@ import { ClusterClient, failureOf } from './cluster-client.ts';
 import { Fetcher, type OutOfRange } from './fetcher.ts';
 import { KafkaEnumerator } from './kafka-enumerator.ts';
 import type { KafkaRecord } from './kafka-record.ts';
-import { kafkaPositionOf, kafkaSplitOf } from './kafka-split.ts';
+import { type KafkaSplit, kafkaPositionOf, kafkaSplitOf } from './kafka-split.ts';
 import { type Deserialize, KafkaSplitReader, recordOf } from './kafka-split-reader.ts';
-import type { StartFrom, Until } from './start-offsets.ts';
+import { resolveStop, type StartFrom, type Until } from './start-offsets.ts';
 import type { Isolation, KafkaCluster } from './transport.ts';
 
 export interface KafkaSourceOptions<T> {
@@ -73,22 +73,29 @@ const MIB = 1024 * 1024;
  */
 export function kafkaSource<T>(options: KafkaSourceOptions<T>): Source<T> {
   checkOptions(options);
+  const source = sourceOf(options, false);
+  // One that has an end already is its own.
+  if (options.until !== undefined) return source;
+  return { ...source, untilNow: () => sourceOf(options, true) };
+}
+
+function sourceOf<T>(options: KafkaSourceOptions<T>, untilNow: boolean): Source<T> {
   const { cluster, until, malformed } = options;
   const topics = options.topics instanceof RegExp ? options.topics : [...new Set(options.topics)];
   const { startFrom = 'earliest', isolation = 'read_committed' } = options;
   const { discoveryInterval = '5 min' } = options;
   const schema = options.schema ?? options.value?.schema;
   const enumeration = {
-    ...{ cluster, topics, startFrom, until, isolation },
+    ...{ cluster, topics, startFrom, until, untilNow, isolation },
     discoveryIntervalMs: discoveryInterval === false ? undefined : durationMs(discoveryInterval),
     persistMs: persistMsOf(options),
   };
   return {
-    boundedness: until === undefined ? 'continuous-unbounded' : 'bounded',
+    boundedness: until === undefined && !untilNow ? 'continuous-unbounded' : 'bounded',
     ...(schema === undefined ? {} : { schema }),
     ...(malformed === undefined ? {} : { malformed }),
     createEnumerator: (context, restored) => new KafkaEnumerator(enumeration, context, restored),
-    createReader: (context) => new KafkaReader(options, context),
+    createReader: (context) => new KafkaReader(options, untilNow, context),
   };
 }
 
@@ -126,9 +133,11 @@ class KafkaReader<T> implements SourceReader<T> {
   readonly #fetcher: Fetcher;
   readonly #deserialize: Deserialize<T>;
   readonly #opened = new Map<string, Promise<void>>();
+  readonly #untilNow: boolean;
 
-  constructor(options: KafkaSourceOptions<T>, context: SourceReaderContext) {
+  constructor(options: KafkaSourceOptions<T>, untilNow: boolean, context: SourceReaderContext) {
     this.#options = options;
+    this.#untilNow = untilNow;
     this.#context = context;
     this.#client = new ClusterClient(options.cluster, context, persistMsOf(options));
     const fetching = {
@@ -147,6 +156,7 @@ class KafkaReader<T> implements SourceReader<T> {
     const partition = kafkaSplitOf(split.data);
     await this.#openFormat(partition.topic);
     const offset = kafkaPositionOf(position)?.offset ?? partition.startOffset;
+    const endsAt = this.#untilNow ? await this.#endOf(split.id, partition) : undefined;
     const slot = await this.#fetcher.open(partition, offset);
     return new KafkaSplitReader({
       slot,
@@ -154,8 +164,18 @@ class KafkaReader<T> implements SourceReader<T> {
       isolation: this.#options.isolation ?? 'read_committed',
       deserialize: this.#deserialize,
       recordBytesMax: this.#options.recordBytesMax ?? 64 * MIB,
+      endsAt,
       context: this.#context,
     });
+  }
+
+  /** Where a partition ends now. */
+  async #endOf(id: string, { topic, partition }: KafkaSplit): Promise<number> {
+    const { isolation = 'read_committed' } = this.#options;
+    const params = { client: this.#client, isolation, partitions: [{ topic, partition }] };
+    await this.#client.learn(topic);
+    const ends = await resolveStop(params, 'latest');
+    return ends.get(id)!; // it was asked for
   }
 
   /** A failure is told and no more: the checkpoint holds the offsets that count. */

@@ -22,6 +22,8 @@ export interface SplitReaderParams<T> {
   readonly isolation: Isolation;
   readonly deserialize: Deserialize<T>;
   readonly recordBytesMax: number;
+  /** The first offset that is not read in this run; a later one goes on there. Absent: as the split says. */
+  readonly endsAt?: number | undefined;
   readonly context: SourceReaderContext;
 }
 
@@ -30,6 +32,7 @@ const RAW_BYTES_MAX = 64 * 1024;
 export class KafkaSplitReader<T> implements SplitReader<T> {
   readonly #params: SplitReaderParams<T>;
   readonly #stopOffset: number;
+  readonly grows: boolean;
   #cursor: RecordCursor | undefined;
   /** The cursor stands at a record that has not been read yet. */
   #atRecord = false;
@@ -41,7 +44,8 @@ export class KafkaSplitReader<T> implements SplitReader<T> {
 
   constructor(params: SplitReaderParams<T>) {
     this.#params = params;
-    this.#stopOffset = params.slot.split.stopOffset ?? Number.POSITIVE_INFINITY;
+    this.#stopOffset = params.endsAt ?? params.slot.split.stopOffset ?? Number.POSITIVE_INFINITY;
+    this.grows = params.endsAt !== undefined;
     this.#position = params.slot.offset;
     params.slot.onChange = () => this.#wake?.();
   }
