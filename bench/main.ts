@@ -40,6 +40,10 @@ const BENCHES: Readonly<Record<string, { readonly about: string; load(): Promise
     about: 'requests, bytes and dollars that the disk cache saves; --help for options',
     load: () => import('./cache.ts'),
   },
+  coldstart: {
+    about: 'a job that runs until now: from process start to first record; --help for options',
+    load: () => import('./coldstart.ts'),
+  },
   nexmark: {
     about: 'the Nexmark queries against hand-written loops and other engines; --help for options',
     load: () => import('./nexmark/bench.ts'),

@@ -94,8 +94,9 @@ const storeAt = (world: World, { config }: Program, location: string): ObjectSto
 function startHere(execution: Execution): Promise<JobClient> {
   const started = Promise.withResolvers<JobClient>();
   const { name } = execution.program.graph;
-  let isAwaited = false;
-  const result = runHere(execution, (operations) =>
+  let isAwaited = true;
+  const result = runHere(execution, (operations) => {
+    isAwaited = false;
     started.resolve({
       jobId: jobIdOf(name),
       name,
@@ -107,8 +108,8 @@ function startHere(execution: Execution): Promise<JobClient> {
         isAwaited = true;
         return result;
       },
-    }),
-  );
+    });
+  });
   result.then(
     (end) => started.resolve(endedClient(end)),
     (error: unknown) => {

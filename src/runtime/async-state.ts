@@ -36,13 +36,15 @@ import type { KeyGroupRange } from '../types/key-group.ts';
 import { MIN_WATERMARK, type RecordBatch } from '../types/record-batch.ts';
 import { LoadPolicy } from './load-policy.ts';
 import { RecordSizes } from './record-sizes.ts';
-import type { StreamElement } from './stream-element.ts';
+import type { CheckpointBarrier, StreamElement } from './stream-element.ts';
 
 /** What takes effect between records. */
 export type Marker =
   | { readonly kind: 'watermark'; readonly watermark: number }
   | { readonly kind: 'status'; readonly idle: boolean }
   | { readonly kind: 'latency'; readonly element: StreamElement }
+  /** One after which the job stops: what waits is processed in this run. */
+  | { readonly kind: 'barrier'; readonly barrier: CheckpointBarrier; readonly alignmentMs: number }
   | { readonly kind: 'end-of-input'; readonly input: InputNumber; readonly all: boolean };
 
 export interface AsyncStateParams {

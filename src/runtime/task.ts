@@ -300,7 +300,9 @@ export class Task implements Steppable {
         else parts.asyncState.controller.offerMarker({ kind: 'latency', element: event });
         return;
       case 'barrier':
-        this.#checkpoint(event.barrier, event.alignmentMs);
+        if (parts.asyncState === undefined || event.barrier.stops !== true)
+          this.#checkpoint(event.barrier, event.alignmentMs);
+        else parts.asyncState.controller.offerMarker(event);
         return;
       case 'end-of-input':
         if (parts.asyncState === undefined) this.#endInput(parts, event.input, event.all);
@@ -396,6 +398,9 @@ export class Task implements Steppable {
         return 'done';
       case 'latency':
         parts.sendToAll(marker.element);
+        return 'done';
+      case 'barrier':
+        this.#receive(() => this.#checkpoint(marker.barrier, marker.alignmentMs));
         return 'done';
       case 'end-of-input':
         this.#endInput(parts, marker.input, marker.all);

@@ -65,23 +65,25 @@ function countWords(env: StreamExecutionEnvironment, dir: string): void {
 const counter = () => valueState(t.int32(), { default: 0 });
 
 describe('a job that runs until now', () => {
-  test('processes what there is, commits, and goes on in its next run', async () => {
-    const dir = await folder();
-    await mkdir(`${dir}/in`);
-    const runs: [string, string, string[]][] = [
-      ['1', 'a\nb\na\n', ['a 1', 'a 2', 'b 1']],
-      ['2', 'a\nc\n', ['a 1', 'a 2', 'a 3', 'b 1', 'c 1']],
-      ['', '', ['a 1', 'a 2', 'a 3', 'b 1', 'c 1']],
-    ];
-    for (const [name, text, expected] of runs) {
-      if (name !== '') await writeFile(`${dir}/in/${name}`, text);
-      const env = environment(configOf(dir)).runUntil('now');
-      countWords(env, dir);
-      const { state } = await env.execute('words');
-      assert.equal(state, 'stopped');
-      assert.deepEqual(await linesOf(`${dir}/out`), expected);
-    }
-  });
+  const backends = ['hashmap', 'forst'];
+  for (const backend of backends)
+    test(`on ${backend} processes what there is, commits, and goes on in its next run`, async () => {
+      const dir = await folder();
+      await mkdir(`${dir}/in`);
+      const runs: [string, string, string[]][] = [
+        ['1', 'a\nb\na\n', ['a 1', 'a 2', 'b 1']],
+        ['2', 'a\nc\n', ['a 1', 'a 2', 'a 3', 'b 1', 'c 1']],
+        ['', '', ['a 1', 'a 2', 'a 3', 'b 1', 'c 1']],
+      ];
+      for (const [name, text, expected] of runs) {
+        if (name !== '') await writeFile(`${dir}/in/${name}`, text);
+        const env = environment(configOf(dir, { 'state.backend.type': backend })).runUntil('now');
+        countWords(env, dir);
+        const { state } = await env.execute('words');
+        assert.equal(state, 'stopped');
+        assert.deepEqual(await linesOf(`${dir}/out`), expected);
+      }
+    });
 
   test('leaves windows open for the next run', async () => {
     const dir = await folder();
