@@ -56,12 +56,12 @@ export interface Database {
 
 /** A connection that streams what a slot decodes. */
 export interface ReplicationSession extends Session {
-  /** Starts streaming: messages go to `onMessage`; whatever ends the stream goes to `onEnd`, once. */
+  /** Settles when the server has begun to stream; then messages go to `onMessage`, and whatever ends the stream to `onEnd`, once. */
   stream(
     command: string,
     onMessage: (message: Buffer) => void,
     onEnd: (error: Error) => void,
-  ): void;
+  ): Promise<void>;
   send(message: Buffer): void;
   /** Takes no further bytes from the network until `resume`. */
   pause(): void;
@@ -92,11 +92,7 @@ export function postgresDatabase(options: DatabaseOptions): Database {
     name,
     open: (applicationName) => PgSession.connect(name, configOf(options, applicationName)),
     openReplication: (applicationName) =>
-      PgSession.connect(name, {
-        ...configOf(options, applicationName),
-        // Not among the declared options of the client, which passes it on to the server.
-        ...({ replication: 'database' } as object),
-      }),
+      PgSession.connect(name, replicationConfigOf(options, applicationName)),
   };
 }
 
@@ -128,6 +124,13 @@ function configOf(options: DatabaseOptions, applicationName: string): pg.ClientC
   };
 }
 
+/** A stream has no answer until it ends: timeouts of statements are not for it. */
+function replicationConfigOf(options: DatabaseOptions, applicationName: string): pg.ClientConfig {
+  const { query_timeout: _, ...config } = configOf(options, applicationName);
+  // Not among the declared options of the client, which passes it on to the server.
+  return { ...config, ...({ replication: 'database' } as object) };
+}
+
 /** Values stay the text that the server sent: what they become is decided by schema, not by the client. */
 const AS_TEXT = { getTypeParser: () => (text: string) => text } as unknown as pg.CustomTypesConfig; // all formats are text
 
@@ -135,6 +138,7 @@ const AS_TEXT = { getTypeParser: () => (text: string) => text } as unknown as pg
 interface WireConnection {
   readonly stream: { pause(): void; resume(): void; destroy(): void };
   on(event: 'copyData', listener: (message: { readonly chunk: Buffer }) => void): void;
+  on(event: 'replicationStart', listener: () => void): void;
   sendCopyFromChunk(chunk: Buffer): void;
 }
 
@@ -186,14 +190,20 @@ class PgSession implements ReplicationSession {
     command: string,
     onMessage: (message: Buffer) => void,
     onEnd: (error: Error) => void,
-  ): void {
-    this.#onEnd = onEnd;
-    this.#wire.on('copyData', ({ chunk }) => onMessage(chunk));
-    // A stream has no answer until it ends: the timeout of statements is not for it.
-    this.#client.query({ text: command, query_timeout: 0 } as pg.QueryConfig).then(
-      () => this.#ended(new pg.DatabaseError('the server ended the stream', 0, 'error')),
-      (error: Error) => this.#ended(error),
-    );
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#onEnd = reject;
+      this.#wire.on('replicationStart', () => {
+        this.#onEnd = onEnd;
+        resolve();
+      });
+      // The client uses its buffer again.
+      this.#wire.on('copyData', ({ chunk }) => onMessage(Buffer.from(chunk)));
+      this.#client.query(command).then(
+        () => this.#ended(new pg.DatabaseError('the server ended the stream', 0, 'error')),
+        (error: Error) => this.#ended(error),
+      );
+    });
   }
 
   send(message: Buffer): void {

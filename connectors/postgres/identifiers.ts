@@ -36,3 +36,6 @@ export const quotedTable = ({ schema, table }: TableName): string =>
   `${quoted(schema)}.${quoted(table)}`;
 
 export const tableText = ({ schema, table }: TableName): string => `${schema}.${table}`;
+
+/** A text constant in SQL text, for commands that take no parameters. */
+export const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;

@@ -1,4 +1,5 @@
-/** PostgreSQL as a sink and as a source of changes: `@millrace/postgres`. */
+/** PostgreSQL as a source of changes and as an exactly-once sink: `@millrace/postgres`. */
+export type { Change, ChangeKind } from './change.ts';
 export {
   type Database,
   type DatabaseOptions,
@@ -7,3 +8,4 @@ export {
 } from './database.ts';
 export { postgresSink } from './postgres-sink.ts';
 export type { PostgresSinkOptions } from './postgres-sink-options.ts';
+export { postgresSource, type PostgresSourceOptions } from './postgres-source.ts';

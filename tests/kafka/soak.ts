@@ -39,7 +39,7 @@ try {
       serverRestarts: Number(options['server-restarts']),
       readTwice: true,
       plant: options.plant,
-      log: (line) => console.log(line),
+      log: (line) => console.log(`${Math.round(performance.now() / 1000)} s: ${line}`),
     });
     console.log(JSON.stringify({ ok: true, seed: Number(options.seed), ...outcome }));
   }
