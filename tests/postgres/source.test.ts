@@ -32,6 +32,9 @@ else {
     });
   }
 
+  /** Keys of integers are bigints. */
+  const keyOf = ({ k }: { readonly k: unknown }): string => String(k);
+
   /** What a change does, in short. */
   const short = ({ kind, after, before }: Change<Pair>): string =>
     `${kind} ${[before, after].map((row) => (row === undefined ? '-' : `${row.k}=${row.v ?? '?'}`)).join(' > ')}`;
@@ -244,7 +247,7 @@ else {
             if (kind === 'insert')
               assert.ok(!rows.has(String(after?.k)), `${after?.k} is inserted twice`);
             else assert.ok(rows.delete(String(old)), `${kind} of ${old}, which is not there`);
-            if (after !== undefined) rows.set(`${after.k}`, after.v);
+            if (after !== undefined) rows.set(keyOf(after), after.v);
           }
           return [...rows].map(([k, v]) => `${k}=${v}`).sort();
         };
@@ -252,7 +255,7 @@ else {
         await server.sql(upsert(String(marker), ++version));
         last = version;
         await run.until((changes) =>
-          changes.some(({ after }) => after?.v === last && `${after.k}` === `${marker}`),
+          changes.some(({ after }) => after?.v === last && keyOf(after) === `${marker}`),
         );
         assert.deepEqual(replayed(), [...expected, `${marker}=${last}`].sort(), `seed ${seed}`);
         await run.close();
