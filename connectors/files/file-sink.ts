@@ -18,6 +18,8 @@
  */
 import { crc32 } from 'node:zlib';
 import { invalid, isMillraceError, MillraceError } from '../../src/base/errors.ts';
+import type { JsonValue } from '../../src/base/json.ts';
+import type { BulkFormat } from '../../src/connector/bulk-format.ts';
 import type { LineFormat } from '../../src/connector/format.ts';
 import type {
   Committable,
@@ -26,17 +28,20 @@ import type {
   SinkWriter,
   SinkWriterContext,
 } from '../../src/connector/sink.ts';
-import { localFolder } from '../../src/storage/local-folder.ts';
 import { checkKey } from '../../src/storage/object-key.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { readVerified } from '../../src/storage/read-verified.ts';
+import { storeAt } from '../../src/storage/store-at.ts';
 import type { RecordBatch } from '../../src/types/record-batch.ts';
 
 export interface FileSinkOptions<T> {
-  /** A local folder; or pass `store`. */
+  /** A folder or `s3://bucket/prefix`; or pass `store`. */
   readonly path?: string;
   readonly store?: ObjectStore;
-  readonly format: LineFormat<T>;
+  /** Options of the store at `path`, such as `s3.endpoint`; credentials may come from the environment. */
+  readonly storeOptions?: Readonly<Record<string, JsonValue>>;
+  /** Lines, CSV, or a bulk format such as `parquet`. */
+  readonly format: LineFormat<T> | BulkFormat<T>;
   /** A part is closed when it holds about this many bytes; a barrier closes it anyway. Default 64 MiB. */
   readonly partBytes?: number;
   /** Which folder below `path` a record goes to, such as `day=2026-01-01`; '' for none. Segments of [A-Za-z0-9._=-]. Absent: none. */
@@ -58,18 +63,36 @@ const TEXT_MAX = 8192;
 /** A character (UTF-16 unit) takes at most as many bytes of UTF-8. */
 const UTF8_BYTES_MAX = 3;
 
-/** A file that is being written: bytes, and the lines that came last. */
-class OpenPart {
+/** A file that is being written. */
+interface OpenPart<T> {
+  /** In bytes, about. */
+  readonly size: number;
+  add(value: T): void;
+  take(): Uint8Array;
+}
+
+/** Bytes, and the lines that came last. */
+class LinesPart<T> implements OpenPart<T> {
+  readonly #format: LineFormat<T>;
   #bytes = Buffer.allocUnsafe(PART_START_BYTES);
   #length = 0;
   #text = '';
 
-  /** In bytes, about. */
+  constructor(format: LineFormat<T>) {
+    this.#format = format;
+    const header = format.encodeHeader?.();
+    if (header !== undefined) this.#addLine(header);
+  }
+
   get size(): number {
     return this.#length + this.#text.length;
   }
 
-  add(line: string): void {
+  add(value: T): void {
+    this.#addLine(this.#format.encode(value));
+  }
+
+  #addLine(line: string): void {
     this.#text += line;
     this.#text += '\n';
     if (this.#text.length >= TEXT_MAX) this.#encode();
@@ -106,7 +129,7 @@ const STAGING = '.staging';
 const LEFTOVERS_MAX = 10_000;
 
 /**
- * Writes files of lines or CSV, each record once, visible when its checkpoint is complete. @public
+ * Writes files of lines, CSV or Parquet, each record once, visible when its checkpoint is complete. @public
  * @throws `invalid` BAD_FILE_SINK
  */
 export function fileSink<T>(options: FileSinkOptions<T>): Sink<T> {
@@ -115,7 +138,7 @@ export function fileSink<T>(options: FileSinkOptions<T>): Sink<T> {
   if (options.partBytes !== undefined && !(options.partBytes > 0))
     throw invalid('BAD_FILE_SINK', 'partBytes is positive');
   if (options.extension !== undefined) checkKey(`part${options.extension}`);
-  const store = options.store ?? localFolder(options.path!);
+  const store = options.store ?? storeAt(options.path!, options.storeOptions);
   return {
     guarantee: 'exactly-once',
     createWriter: async (context) => new FileWriter(store, options, context),
@@ -135,7 +158,7 @@ class FileWriter<T> implements SinkWriter<T> {
   readonly #options: FileSinkOptions<T>;
   readonly #partBytes: number;
   readonly #context: SinkWriterContext;
-  readonly #parts = new Map<string, OpenPart>();
+  readonly #parts = new Map<string, OpenPart<T>>();
   #staged: ClosedPart[] = [];
   #count = 0;
 
@@ -147,10 +170,10 @@ class FileWriter<T> implements SinkWriter<T> {
   }
 
   write({ values }: RecordBatch<T>): void | Promise<void> {
-    const { bucketOf, format } = this.#options;
+    const { bucketOf } = this.#options;
     const full = new Set<string>();
     let bucket: string | undefined;
-    let part!: OpenPart;
+    let part!: OpenPart<T>;
     for (const value of values) {
       const own = bucketOf === undefined ? '' : bucketOf(value);
       // Records of a bucket come in runs: comparing is cheaper than hashing a text that was just made.
@@ -158,7 +181,7 @@ class FileWriter<T> implements SinkWriter<T> {
         bucket = own;
         part = this.#partOf(own);
       }
-      part.add(format.encode(value));
+      part.add(value);
       if (part.size >= this.#partBytes) full.add(own);
     }
     if (this.#parts.size > BUCKETS_OPEN_MAX) full.add(this.#fullest());
@@ -185,13 +208,12 @@ class FileWriter<T> implements SinkWriter<T> {
     this.#parts.clear();
   }
 
-  #partOf(bucket: string): OpenPart {
+  #partOf(bucket: string): OpenPart<T> {
     let part = this.#parts.get(bucket);
     if (part === undefined) {
       checkBucket(bucket);
-      const header = this.#options.format.encodeHeader?.();
-      part = new OpenPart();
-      if (header !== undefined) part.add(header);
+      const { format } = this.#options;
+      part = 'createWriter' in format ? format.createWriter() : new LinesPart(format);
       this.#parts.set(bucket, part);
     }
     return part;

@@ -5,6 +5,8 @@
  */
 import { type Duration, durationMs } from '../../src/base/duration.ts';
 import { invalid } from '../../src/base/errors.ts';
+import type { JsonValue } from '../../src/base/json.ts';
+import type { BulkFormat } from '../../src/connector/bulk-format.ts';
 import type { LineFormat } from '../../src/connector/format.ts';
 import type {
   Boundedness,
@@ -15,21 +17,25 @@ import type {
   SplitReader,
   SplitState,
 } from '../../src/connector/source.ts';
-import { localFolder } from '../../src/storage/local-folder.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
+import { storeAt } from '../../src/storage/store-at.ts';
+import { BulkSplitReader } from './bulk-split-reader.ts';
 import { type Discovery, FileEnumerator, type FileSplit } from './file-enumerator.ts';
 import { FileSplitReader, type Position } from './file-split-reader.ts';
 import { RateLimiter } from './rate-limiter.ts';
 
 export interface FileSourceOptions<T> {
-  /** A local folder; or pass `store`. Names are of letters, digits, `.`, `_`, `=`, `-`; one that begins with a dot is hidden. */
+  /** A folder or `s3://bucket/prefix`; or pass `store`. Names are of letters, digits, `.`, `_`, `=`, `-`; one that begins with a dot is hidden. */
   readonly path?: string;
   readonly store?: ObjectStore;
+  /** Options of the store at `path`, such as `s3.endpoint`; credentials may come from the environment. */
+  readonly storeOptions?: Readonly<Record<string, JsonValue>>;
   /** Only objects under this prefix. Default: all. */
   readonly prefix?: string;
   /** Exactly these files, by their names in the folder or store, instead of all. */
   readonly files?: readonly string[];
-  readonly format: LineFormat<T>;
+  /** Lines, CSV, or a bulk format such as `parquet`. */
+  readonly format: LineFormat<T> | BulkFormat<T>;
   /** What happens with a record that cannot be read. Default 'fail', naming file, line and offset. */
   readonly malformed?: MalformedPolicy;
   /**
@@ -50,12 +56,12 @@ const CHUNK_BYTES_MAX = 1024 * 1024;
 const CHUNK_BYTES_MIN = 64 * 1024;
 
 /**
- * Reads files of lines or CSV. @public
+ * Reads files of lines, CSV or Parquet. @public
  * @throws `invalid` BAD_FILE_SOURCE
  */
 export function fileSource<T>(options: FileSourceOptions<T>): Source<T> {
   checkOptions(options);
-  const store = options.store ?? localFolder(options.path!);
+  const store = options.store ?? storeAt(options.path!, options.storeOptions);
   const { files, discoveryInterval } = options;
   const source = sourceOf(
     options,
@@ -121,13 +127,19 @@ class FileReader<T> implements SourceReader<T> {
     const params = {
       store: this.#store,
       file: split.data as unknown as FileSplit, // made by FileEnumerator
-      format: this.#options.format,
-      lineBytesMax: this.#options.lineBytesMax ?? LINE_BYTES_MAX,
-      chunkBytes: Math.max(CHUNK_BYTES_MIN, Math.min(CHUNK_BYTES_MAX, even)),
       context: this.#context,
       limiter: this.#limiter,
     };
-    return FileSplitReader.open(params, position as unknown as Position | undefined); // made by FileSplitReader
+    const { format } = this.#options;
+    if ('openFile' in format)
+      return BulkSplitReader.open({ ...params, format }, position as number | undefined); // made by BulkSplitReader
+    const lines = {
+      ...params,
+      format,
+      lineBytesMax: this.#options.lineBytesMax ?? LINE_BYTES_MAX,
+      chunkBytes: Math.max(CHUNK_BYTES_MIN, Math.min(CHUNK_BYTES_MAX, even)),
+    };
+    return FileSplitReader.open(lines, position as unknown as Position | undefined); // made by FileSplitReader
   }
 
   async close(): Promise<void> {}

@@ -6,13 +6,14 @@
  *
  * Memory per open file: two chunks, and the lines of one.
  */
-import { isMillraceError, MillraceError } from '../../src/base/errors.ts';
+import { MillraceError } from '../../src/base/errors.ts';
 import type { JsonValue } from '../../src/base/json.ts';
 import type { LineFormat } from '../../src/connector/format.ts';
 import type { PollResult, SourceReaderContext, SplitReader } from '../../src/connector/source.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import type { RecordBatch } from '../../src/types/record-batch.ts';
 import type { FileSplit } from './file-enumerator.ts';
+import { FileReads } from './file-reads.ts';
 import { type Line, LineSplitter } from './line-splitter.ts';
 import type { RateLimiter } from './rate-limiter.ts';
 
@@ -33,8 +34,6 @@ export interface FileSplitParams<T> {
 }
 
 const RAW_CHARACTERS_MAX = 64 * 1024;
-const READ_ATTEMPTS_MAX = 8;
-const READ_PAUSE_MS = 100;
 const BYTE_ORDER_MARK = '\uFEFF';
 
 /** A record's text, which may be several lines, and where it ends. */
@@ -46,7 +45,7 @@ interface RecordText {
 
 export class FileSplitReader<T> implements SplitReader<T> {
   readonly #params: FileSplitParams<T>;
-  readonly #abort = new AbortController();
+  readonly #reads: FileReads;
   #format: LineFormat<T>;
   #splitter: LineSplitter;
   #lines: readonly Line[] = [];
@@ -64,6 +63,7 @@ export class FileSplitReader<T> implements SplitReader<T> {
 
   private constructor(params: FileSplitParams<T>, start: Position) {
     this.#params = params;
+    this.#reads = new FileReads(params.store, params.file.key, params.context.timers);
     this.#format = params.format;
     this.#splitter = new LineSplitter(start.offset, params.lineBytesMax);
     this.#requested = start.offset;
@@ -96,7 +96,7 @@ export class FileSplitReader<T> implements SplitReader<T> {
   }
 
   async close(): Promise<void> {
-    this.#abort.abort();
+    this.#reads.close();
     this.#lines = [];
     this.#ended = true;
   }
@@ -108,7 +108,7 @@ export class FileSplitReader<T> implements SplitReader<T> {
     }
     const batch = this.#batch(max);
     const waitMs = this.#params.limiter?.book(batch.values.length) ?? 0;
-    if (waitMs > 0) await this.#pause(waitMs);
+    if (waitMs > 0) await this.#reads.pause(waitMs);
     return batch;
   }
 
@@ -151,7 +151,7 @@ export class FileSplitReader<T> implements SplitReader<T> {
       return;
     }
     const chunk = await ahead;
-    if (this.#abort.signal.aborted) return;
+    if (this.#reads.closed) return;
     this.#lines = this.#splitter.push(chunk);
     this.#ahead = this.#read();
     // Whoever needs it will see how it ended.
@@ -165,36 +165,7 @@ export class FileSplitReader<T> implements SplitReader<T> {
     const length = Math.min(chunkBytes, file.size - offset);
     if (length <= 0) return undefined;
     this.#requested += length;
-    return this.#readWithRetries({ offset, length });
-  }
-
-  async #readWithRetries(range: { offset: number; length: number }): Promise<Uint8Array> {
-    const { store, file } = this.#params;
-    const { signal } = this.#abort;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await store.get(file.key, range, signal);
-      } catch (error) {
-        const retry = isMillraceError(error) && error.kind === 'unavailable';
-        if (signal.aborted || !retry || attempt >= READ_ATTEMPTS_MAX) throw error;
-        await this.#pause(READ_PAUSE_MS * 2 ** (attempt - 1));
-      }
-    }
-  }
-
-  /** Ends early when the reader is closed. */
-  #pause(delayMs: number): Promise<void> {
-    const { signal } = this.#abort;
-    if (signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const done = (): void => {
-        signal.removeEventListener('abort', done);
-        timer.cancel();
-        resolve();
-      };
-      const timer = this.#params.context.timers.after(delayMs, done);
-      signal.addEventListener('abort', done);
-    });
+    return this.#reads.read(offset, length);
   }
 
   /** May be empty, when every line was malformed or blank, or a record goes on in the next chunk. */

@@ -37,8 +37,11 @@ function checkerOf<T>(
 
 function encoderOf<T>(schema: Schema<T> | StandardSchema<T> | undefined): (value: T) => string {
   const special = schema !== undefined && !isStandardSchema(schema) && hasSpecialKinds(schema);
-  return special ? (value) => JSON.stringify(value, toJson) : (value) => JSON.stringify(value);
+  return special ? jsonText : (value) => JSON.stringify(value);
 }
+
+/** A value as JSON lines write it. @throws `invalid` VALUE_NOT_JSON */
+export const jsonText = (value: unknown): string => JSON.stringify(value, toJson);
 
 /** Kinds whose values JSON.stringify drops or refuses. */
 function hasSpecialKinds(schema: Schema<unknown>): boolean {
