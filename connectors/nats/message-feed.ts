@@ -22,6 +22,8 @@ import type { NatsSplit } from './nats-split.ts';
 export interface FeedOptions {
   readonly bufferMessagesMax: number;
   readonly bufferBytesMax: number;
+  /** The split ends with what the stream holds when it is opened, whatever its own end is. */
+  readonly endsNow: boolean;
   /** What happens when messages behind the position are gone. */
   readonly outOfRange: 'fail' | 'earliest';
 }
@@ -64,10 +66,11 @@ export class MessageFeed {
     after: number | undefined,
     options: FeedOptions,
   ): Promise<MessageFeed> {
-    const { stream, subject, startTimeMs, startSequence, stopSequence } = split;
+    const { stream, subject, startTimeMs, startSequence } = split;
     try {
       const info = await (await jetstreamManager(connection)).streams.info(stream);
       checkStream(split, info.created, info.state.first_seq, after, options);
+      const stopSequence = options.endsNow ? info.state.last_seq : split.stopSequence;
       const from = after === undefined ? startSequence : after + 1;
       const consumer = await jetstream(connection).consumers.get(stream, {
         ...(subject === null ? {} : { filter_subjects: subject }),

@@ -42,34 +42,43 @@ const MIB = 1024 * 1024;
 
 /** Reads a JetStream stream. @public @throws `invalid` BAD_NATS_SOURCE */
 export function natsSource<T>(options: NatsSourceOptions<T>): Source<T> {
-  const { server, stream, format, until, malformed, startFrom = 'earliest' } = options;
-  const subjects = [...new Set(options.subjects)];
+  const { stream, until, subjects = [] } = options;
   if (stream === '' || subjects.includes(''))
     throw invalid('BAD_NATS_SOURCE', 'NATS source: stream and subjects are not empty');
+  const source = sourceOf(options, false);
+  return until === undefined ? { ...source, untilNow: () => sourceOf(options, true) } : source;
+}
+
+function sourceOf<T>(options: NatsSourceOptions<T>, endsNow: boolean): Source<T> {
+  const { server, stream, format, until, malformed, startFrom = 'earliest' } = options;
+  const subjects = [...new Set(options.subjects)];
   return {
-    boundedness: until === undefined ? 'continuous-unbounded' : 'bounded',
+    boundedness: until === undefined && !endsNow ? 'continuous-unbounded' : 'bounded',
     ...(format.schema === undefined ? {} : { schema: format.schema }),
     ...(malformed === undefined ? {} : { malformed }),
     createEnumerator: (context, restored) =>
       new NatsEnumerator({ server, stream, subjects, startFrom, until }, context, restored),
-    createReader: (context) => new NatsReader(options, context),
+    createReader: (context) => new NatsReader({ ...options, endsNow }, context),
   };
 }
 
 class NatsReader<T> implements SourceReader<T> {
-  readonly #options: NatsSourceOptions<T>;
+  readonly #options: NatsSourceOptions<T> & { readonly endsNow: boolean };
   readonly #context: SourceReaderContext;
   #connection: Promise<NatsConnection> | undefined;
 
-  constructor(options: NatsSourceOptions<T>, context: SourceReaderContext) {
+  constructor(
+    options: NatsSourceOptions<T> & { readonly endsNow: boolean },
+    context: SourceReaderContext,
+  ) {
     this.#options = options;
     this.#context = context;
   }
 
   async openSplit({ split, position }: SplitState): Promise<SplitReader<T>> {
-    const { server, format, stream, outOfRange = 'fail' } = this.#options;
+    const { server, format, stream, outOfRange = 'fail', endsNow } = this.#options;
     const { bufferMessagesMax = 4096, bufferBytesMax = 16 * MIB } = this.#options;
-    const feedOptions: FeedOptions = { bufferMessagesMax, bufferBytesMax, outOfRange };
+    const feedOptions: FeedOptions = { bufferMessagesMax, bufferBytesMax, outOfRange, endsNow };
     this.#connection ??= connectNats(server);
     await format.open?.(stream, 'read');
     const after = natsPositionOf(position);
@@ -79,7 +88,8 @@ class NatsReader<T> implements SourceReader<T> {
       after,
       feedOptions,
     );
-    return new NatsSplitReader(split.id, { feed, format, context: this.#context, after });
+    const parts = { feed, format, context: this.#context, after, grows: endsNow };
+    return new NatsSplitReader(split.id, parts);
   }
 
   async close(): Promise<void> {
@@ -93,18 +103,21 @@ interface SplitReaderParts<T> {
   readonly format: MessageFormat<T>;
   readonly context: SourceReaderContext;
   readonly after: number | undefined;
+  readonly grows: boolean;
 }
 
 class NatsSplitReader<T> implements SplitReader<T> {
   readonly #splitId: string;
   readonly #parts: SplitReaderParts<T>;
-  #position: number;
+  readonly grows: boolean;
+  #position: number | null;
   #closed = false;
 
   constructor(splitId: string, parts: SplitReaderParts<T>) {
     this.#splitId = splitId;
     this.#parts = parts;
-    this.#position = parts.after ?? 0;
+    this.grows = parts.grows;
+    this.#position = parts.after ?? null;
   }
 
   poll(max: number): PollResult<T> {

@@ -25,10 +25,10 @@ export function natsSplitOf(data: JsonValue): NatsSplit {
   throw badState('split', data);
 }
 
-/** The sequence number of the last message that was read. @throws `data` NATS_BAD_SPLIT */
+/** The sequence number of the last message that was read; undefined before the first. @throws `data` NATS_BAD_SPLIT */
 export function natsPositionOf(position: JsonValue | undefined): number | undefined {
-  if (position === undefined || Number.isSafeInteger(position))
-    return position as number | undefined;
+  if (position === undefined || position === null) return undefined;
+  if (Number.isSafeInteger(position)) return position as number;
   throw badState('position', position);
 }
 

@@ -4,7 +4,7 @@ import { natsSink, natsSource } from '../../connectors/nats/index.ts';
 import { environment, jsonMessages, t, valueState, WatermarkStrategy } from '../../src/index.ts';
 
 const { values: options } = parseArgs({
-  options: { dir: { type: 'string' }, nats: { type: 'string' }, bounded: { type: 'boolean' } },
+  options: { dir: { type: 'string' }, nats: { type: 'string' }, until: { type: 'string' } },
 });
 const server = { servers: options.nats!, timeoutMs: 2000 };
 const eventSchema = t.struct({ key: t.string() });
@@ -18,6 +18,7 @@ const env = environment({
   'restart-strategy.fixed-delay.attempts': 1000,
   'restart-strategy.fixed-delay.delay': '200 ms',
 });
+if (options.until === 'now') env.runUntil('now');
 env
   .fromSource(
     natsSource({
@@ -26,7 +27,7 @@ env
       subjects: ['events.a', 'events.b'],
       format: jsonMessages(eventSchema),
       malformed: 'skip',
-      ...(options.bounded === true ? { until: 'latest' } : {}),
+      ...(options.until === 'latest' ? { until: 'latest' } : {}),
     }),
     WatermarkStrategy.noWatermarks(),
     'events',

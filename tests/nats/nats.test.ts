@@ -107,12 +107,34 @@ function natsTests(nats: NatsService): void {
     },
   );
 
-  test('a bounded source ends with what the stream holds', { timeout: 60_000 }, async () => {
-    await manager.streams.purge('counts');
-    const [code] = (await once(job('bounded', '--bounded'), 'exit')) as [number | null];
+  const finished = async (child: ChildProcess): Promise<void> => {
+    const [code] = (await once(child, 'exit')) as [number | null];
     assert.equal(code, 0);
+  };
+
+  test('a bounded source ends with what the stream holds', { timeout: 180_000 }, async () => {
+    await manager.streams.purge('counts');
+    await finished(job('bounded', '--until', 'latest'));
     // The ids of the first run are within the duplicate window: the server has dropped them all.
     assert.deepEqual(await counts(), []);
+  });
+
+  test('runs until now take up what came since the last one', { timeout: 180_000 }, async () => {
+    await manager.streams.purge('events');
+    await manager.streams.delete('counts');
+    await manager.streams.add({ name: 'counts', subjects: ['counts.*'] });
+    for (const [from, to] of [
+      [10_000, 10_090],
+      [10_090, 10_090],
+      [10_090, 10_150],
+    ] as const) {
+      await publish(from, to);
+      await finished(job('pieces', '--until', 'now'));
+    }
+    const wanted = Array.from({ length: 150 }, (_, i) => 10_000 + i).filter((i) => i % 97 !== 0);
+    const found = await counts();
+    assert.equal(found.length, wanted.length);
+    assert.deepEqual(new Set(found.map(({ key, count }) => `${key}-${count}`)).size, wanted.length);
   });
 
   /** Opens the source's first split at a position. */
@@ -146,7 +168,7 @@ function natsTests(nats: NatsService): void {
   };
   let recreate: (() => Promise<void>) | undefined;
 
-  test('what cannot be read again is refused by name', { timeout: 60_000 }, async () => {
+  test('what cannot be read again is refused by name', { timeout: 180_000 }, async () => {
     await assert.rejects(open('nowhere'), { code: 'NATS_REFUSED', kind: 'invalid' });
     await manager.streams.add({ name: 'work', subjects: ['work'], retention: 'workqueue' });
     await assert.rejects(open('work'), { code: 'NATS_RETENTION' });
