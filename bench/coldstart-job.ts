@@ -65,11 +65,17 @@ const log: Source<number> = {
 };
 
 let meter: MeteringStore | undefined;
-let first: { readonly atMs: number; readonly requests: number } | undefined;
+let first: { readonly atMs: number; readonly requests: number; readonly cpuMs: number } | undefined;
 const padding = 'x'.repeat(Number(options.value));
 
 const requestsOf = ({ usage }: MeteringStore): number =>
   Object.values(usage.requests).reduce((a, b) => a + b, 0);
+
+/** Of this process since its start. */
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
 
 const env = new StreamExecutionEnvironment(
   embeddedExecutor({
@@ -94,7 +100,7 @@ env
       state: { seen: seenState() },
       processElement(n, { state }, out) {
         const { count } = state.seen.value;
-        first ??= { atMs: Date.now(), requests: requestsOf(meter!) };
+        first ??= { atMs: Date.now(), requests: requestsOf(meter!), cpuMs: cpuMs() };
         state.seen.value = { count: count + 1, padding: `${n}${padding}` };
         if (count > 0) out.collect(count);
       },
@@ -109,6 +115,7 @@ console.log(
     loadedMs,
     firstMs: first?.atMs,
     requests: first?.requests,
+    cpuMs: first?.cpuMs,
     endedMs: Date.now(),
   }),
 );

@@ -9,11 +9,14 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
+import { realWorld } from '../src/base/real-world.ts';
 import { memorySizeBytes } from '../src/base/memory-size.ts';
 
 export const USAGE =
-  '  --size BYTES     of the state (1 gb; quick 50 mb)\n  --latency-ms MS  of each request (23)\n  --starts N       cold starts, of which the median counts (5; quick 3)\n  --dir FOLDER     keeps the state there and uses it again';
+  '  --size BYTES     of the state (1 gb; quick 50 mb)\n  --latency-ms MS  of each request (23)\n  --starts N       cold starts, of which the median counts (5; quick 3)\n  --broker ADDR    of a Kafka broker, host:port\n  --dir FOLDER     keeps the state there and uses it again';
 
+const MAIN = `${import.meta.dirname}/../src/cli/main.ts`;
+const JOB = `${import.meta.dirname}/coldstart-job.ts`;
 /** Of a value. */
 const VALUE_BYTES = 1000;
 /** Records of each start. */
@@ -23,6 +26,7 @@ interface Timing {
   readonly loadedMs: number;
   readonly firstMs: number;
   readonly requests: number;
+  readonly cpuMs: number;
   readonly endedMs: number;
 }
 
@@ -39,17 +43,21 @@ export async function run({
       size: { type: 'string', default: quick ? '50 mb' : '1 gb' },
       'latency-ms': { type: 'string', default: '23' },
       starts: { type: 'string', default: quick ? '3' : '5' },
+      broker: { type: 'string' },
       dir: { type: 'string' },
     },
   });
   const bytes = memorySizeBytes(values.size);
   const dir = values.dir ?? (await mkdtemp(`${tmpdir()}/millrace-coldstart-`));
   try {
-    return await measure(dir, {
+    const broker =
+      values.broker === undefined ? {} : { connecting_to_broker_ms: await connect(values.broker) };
+    const figures = await measure(dir, {
       keys: Math.ceil(bytes / VALUE_BYTES),
       latencyMs: Number(values['latency-ms']),
       starts: Number(values.starts),
     });
+    return { ...figures, ...broker };
   } finally {
     if (values.dir === undefined) await rm(dir, { recursive: true });
   }
@@ -70,8 +78,7 @@ async function measure(
     console.log(`filling the state: ${keys} keys of ${VALUE_BYTES} bytes`);
     await start([...common, '--more', String(keys)]);
   }
-  const runs: { readonly firstMs: number; readonly loadedMs: number; readonly requests: number }[] =
-    [];
+  const runs: Omit<Timing, 'endedMs'>[] = [];
   for (let i = 1; i <= starts; i++) {
     const startedMs = Date.now();
     const more = ['--more', String(RECORDS), '--latency', String(latencyMs)];
@@ -80,6 +87,7 @@ async function measure(
       firstMs: timing.firstMs - startedMs,
       loadedMs: timing.loadedMs - startedMs,
       requests: timing.requests,
+      cpuMs: timing.cpuMs,
     });
   }
   const median = (of: (run: (typeof runs)[number]) => number): number =>
@@ -89,8 +97,20 @@ async function measure(
     start_to_first_record_ms: median(({ firstMs }) => firstMs),
     worst_start_to_first_record_ms: Math.max(...runs.map(({ firstMs }) => firstMs)),
     of_which_process_and_modules_ms: median(({ loadedMs }) => loadedMs),
+    cpu_to_first_record_ms: median(({ cpuMs }) => cpuMs),
     requests_before_first_record: median(({ requests }) => requests),
   };
+}
+
+/** What a Kafka source does before it can fetch: load the client, connect, learn the topics. */
+async function connect(broker: string): Promise<number> {
+  const startedMs = performance.now();
+  const { kafkaCluster } = await import('../connectors/kafka/cluster.ts');
+  const transport = kafkaCluster({ bootstrapServers: broker }).open(realWorld());
+  await transport.metadata(null);
+  const ms = performance.now() - startedMs;
+  await transport.close();
+  return ms;
 }
 
 async function sizeOf(dir: string): Promise<number> {
@@ -101,7 +121,7 @@ async function sizeOf(dir: string): Promise<number> {
 }
 
 function start(args: readonly string[]): Promise<Timing> {
-  const job = spawn(process.execPath, [`${import.meta.dirname}/coldstart-job.ts`, ...args], {
+  const job = spawn(process.execPath, [MAIN, 'run', JOB, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let output = '';

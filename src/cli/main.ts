@@ -1,51 +1,10 @@
 #!/usr/bin/env node
-/** The `millrace` command: one action a file, composed here. */
-import { Command } from 'commander';
-import { asError } from '../base/errors.ts';
-import type { JsonValue } from '../base/json.ts';
-import { keepAlive } from '../base/real-world.ts';
-import { runCompactor } from './compactor.ts';
-import { addJobCommands } from './job-commands.ts';
-import { addRunCommand } from './run-command.ts';
-import { addSavepointCommands } from './savepoint-commands.ts';
-import { addStateCommands } from './state-commands.ts';
+/**
+ * The `millrace` command. What has been compiled once is kept by Node for the next start: jobs that run until now start often, and a third of a
+ * cold start would be compilation.
+ */
+import { enableCompileCache } from 'node:module';
 
-const program = new Command('millrace')
-  .description('A stateful stream processor for TypeScript')
-  .enablePositionalOptions();
-
-/** `-D key=value`, as Flink's. */
-const property = (
-  given: string,
-  before: Readonly<Record<string, JsonValue>>,
-): Readonly<Record<string, JsonValue>> => {
-  const at = given.indexOf('=');
-  return {
-    ...before,
-    [given.slice(0, at === -1 ? undefined : at)]: at === -1 ? true : given.slice(at + 1),
-  };
-};
-
-program
-  .command('compactor')
-  .description('does the compactions of jobs whose state.backend.forst.compaction.mode is remote')
-  .requiredOption('--dir <location>', 'the execution.checkpointing.dir of the jobs')
-  .option('-D <key=value>', 'an option such as s3.endpoint', property, {})
-  .action(async ({ dir, D }: { dir: string; D: Readonly<Record<string, JsonValue>> }) => {
-    const abort = new AbortController();
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort());
-    const release = keepAlive();
-    await runCompactor({ dir, config: D, signal: abort.signal }).finally(release);
-  });
-
-addRunCommand(program, property);
-addJobCommands(program, property);
-addStateCommands(program, property);
-addSavepointCommands(program, property);
-
-try {
-  await program.parseAsync();
-} catch (error) {
-  process.stderr.write(`${asError(error).message}\n`);
-  process.exitCode = 1;
-}
+enableCompileCache();
+const { runCommand } = await import('./commands.ts');
+await runCommand();
