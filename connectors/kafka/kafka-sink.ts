@@ -7,7 +7,7 @@
  */
 import { assert } from '../../src/base/errors.ts';
 import type { Sink, SinkWriterContext } from '../../src/connector/sink.ts';
-import { checkSinkOptions, type KafkaSinkOptions } from './kafka-sink-options.ts';
+import { checkSinkOptions, type KafkaSinkOptions, timeoutsOf } from './kafka-sink-options.ts';
 import { KafkaWriter } from './kafka-writer.ts';
 import { SharedTransactions } from './shared-transactions.ts';
 
@@ -19,11 +19,17 @@ export function kafkaSink<T>(options: KafkaSinkOptions<T>): Sink<T> {
   checkSinkOptions(options);
   const guarantee = options.guarantee ?? 'exactly-once';
   if (guarantee === 'at-least-once')
-    return { guarantee, createWriter: (context) => KafkaWriter.open(options, context, undefined) };
+    return {
+      guarantee,
+      accepted: true,
+      createWriter: (context) => KafkaWriter.open(options, context, undefined),
+    };
   // One operator's committer and writer are made with the same context, the committer first.
   const shared = new WeakMap<SinkWriterContext, SharedTransactions>();
+  const { transactionMs, outageMs } = timeoutsOf(options);
   return {
     guarantee,
+    staging: { timeoutMs: transactionMs, longestOutageMs: outageMs },
     createCommitter: async (context) => {
       const transactions = new SharedTransactions(options, context);
       shared.set(context, transactions);

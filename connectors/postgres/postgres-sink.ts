@@ -40,6 +40,7 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): Sink<T> {
   };
   return {
     guarantee: plan.guarantee,
+    accepted: plan.guarantee === 'at-least-once',
     createWriter: (context) => PostgresWriter.open(params(context, 'writer')),
     ...(plan.guarantee === 'exactly-once'
       ? { createCommitter: (context) => PostgresCommitter.open(params(context, 'committer')) }

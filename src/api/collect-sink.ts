@@ -7,6 +7,7 @@ export function collectSink<T>(into: T[]): Sink<T>;
 export function collectSink<T>(into: T[]): Sink<T> {
   return {
     guarantee: 'at-least-once',
+    accepted: true,
     createWriter: async () => ({
       write({ values }) {
         for (const value of values) into.push(value);

@@ -2,7 +2,7 @@
 import type { JsonValue } from '../base/json.ts';
 import type { Sink } from '../connector/sink.ts';
 import type { WatermarkStrategy } from '../connector/watermark-strategy.ts';
-import type { Partitioning } from '../graph/logical-graph.ts';
+import type { Delivery, Partitioning } from '../graph/logical-graph.ts';
 import type { CustomPartitioner, KeySelector } from '../graph/program.ts';
 import type { OneInputOperator, StatelessStep } from '../operators/contract.ts';
 import type {
@@ -224,6 +224,8 @@ export class DataStream<T> extends Stream<T> {
       inputs: this.inputs(),
       description: { guarantee: sink.guarantee },
       ...(sink.guarantee === 'exactly-once' ? {} : { delivery: sink.guarantee }),
+      ...(sink.accepted === true ? { accepts: sink.guarantee } : {}),
+      ...(sink.staging === undefined ? {} : { staging: sink.staging }),
     });
     return new DataStreamSink(node);
   }
@@ -341,6 +343,12 @@ export class SingleOutputStreamOperator<T> extends DataStream<T> {
   }
 
   /** Subtasks of one group share slots. Default: the group of the inputs if they agree, else 'default'. */
+  /** Of a source: see `DataStreamSink.acceptDelivery`. */
+  acceptDelivery(delivery: Delivery): this {
+    this.#handle.acceptDelivery(delivery);
+    return this;
+  }
+
   slotSharingGroup(group: string): this {
     this.#handle.slotSharingGroup(group);
     return this;

@@ -5,6 +5,7 @@ import type { Sink } from '../connector/sink.ts';
 export function forEachSink<T>(visit: (value: T) => void | Promise<void>): Sink<T> {
   return {
     guarantee: 'at-least-once',
+    accepted: true,
     createWriter: async () => ({
       async write({ values }) {
         for (const value of values) await visit(value);

@@ -33,6 +33,8 @@ export interface NodeDraft {
   readonly sideOutputs: Map<string, Schema<unknown> | undefined>;
   readonly eventTime: LogicalNode['eventTime'];
   readonly delivery: Delivery | undefined;
+  readonly staging: LogicalNode['staging'];
+  accepts: Delivery | undefined;
   name: string;
   uid: string | undefined;
   /** Undefined takes the environment's default. */
@@ -56,7 +58,12 @@ export interface InputDraft {
 }
 
 export type NodeSpec = Pick<NodeDraft, 'kind' | 'type' | 'code'> &
-  Partial<Pick<NodeDraft, 'name' | 'parallelism' | 'schema' | 'eventTime' | 'delivery'>> & {
+  Partial<
+    Pick<
+      NodeDraft,
+      'name' | 'parallelism' | 'schema' | 'eventTime' | 'delivery' | 'accepts' | 'staging'
+    >
+  > & {
     readonly inputs: readonly InputDraft[];
     readonly description?: NodeDraft['description'] | undefined;
   };
@@ -106,6 +113,8 @@ export class GraphBuilder {
       sideOutputs: new Map(),
       eventTime: spec.eventTime,
       delivery: spec.delivery,
+      accepts: spec.accepts,
+      staging: spec.staging,
       name,
       uid: undefined,
       parallelism: spec.parallelism,
@@ -240,6 +249,8 @@ function toLogical(
     description: node.description,
     ...(node.eventTime === undefined ? {} : { eventTime: node.eventTime }),
     ...(node.delivery === undefined ? {} : { delivery: node.delivery }),
+    ...(node.accepts === undefined ? {} : { accepts: node.accepts }),
+    ...(node.staging === undefined ? {} : { staging: node.staging }),
     ...(node.uid === undefined ? {} : { uid: node.uid }),
     ...(node.code.keySchema === undefined ? {} : { keySchema: schemaToJson(node.code.keySchema) }),
   };

@@ -1,4 +1,6 @@
 /** One operator under construction, and what can be said about it. Sinks are handled by it; streams of operators delegate to it. */
+import { invalid } from '../base/errors.ts';
+import type { Delivery } from '../graph/logical-graph.ts';
 import { checkParallelism, type NodeDraft } from './graph-builder.ts';
 
 export class OperatorHandle {
@@ -41,6 +43,21 @@ export class OperatorHandle {
   /** The operator begins a task; what follows may join it. */
   startNewChain(): this {
     this.node.chaining = 'head';
+    return this;
+  }
+
+  /**
+   * Of a source or sink: results that go through it need not be more than this. Without it a job with checkpoints does not start when a path
+   * promises less than `execution.checkpointing.mode` asks for. @throws `invalid` NOT_A_SOURCE_OR_SINK
+   */
+  acceptDelivery(delivery: Delivery): this {
+    const { kind, name } = this.node;
+    if (kind !== 'source' && kind !== 'sink')
+      throw invalid(
+        'NOT_A_SOURCE_OR_SINK',
+        `"${name}" neither reads nor writes: what is accepted is said of the source or sink that falls short`,
+      );
+    this.node.accepts = delivery;
     return this;
   }
 

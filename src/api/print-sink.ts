@@ -5,6 +5,7 @@ import type { Sink } from '../connector/sink.ts';
 export function printSink<T>(): Sink<T> {
   return {
     guarantee: 'at-least-once',
+    accepted: true,
     createWriter: async ({ print }) => ({
       write({ values }) {
         for (const value of values)

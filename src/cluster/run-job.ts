@@ -5,6 +5,8 @@
 import { asError, invalid, isMillraceError } from '../base/errors.ts';
 import type { World } from '../base/world.ts';
 import { buildJobGraph } from '../graph/build-job-graph.ts';
+import { checkDelivery, deliveryFindings, pathDeliveries } from '../graph/delivery.ts';
+import { deliveryText } from '../graph/explain.ts';
 import type { JobGraph } from '../graph/job-graph.ts';
 import { fingerprintOf } from '../graph/operator-id.ts';
 import type { Program } from '../graph/program.ts';
@@ -66,6 +68,7 @@ export async function runJob({
 }: JobSetup): Promise<JobEnd> {
   const graph = buildJobGraph(program.graph);
   const { name } = program.graph;
+  tellDelivery(program, world);
   const jobId = jobIdOf(name);
   const options = jobOptions(program.config);
   const checkpoints = await CheckpointStore.open(store, jobId, {
@@ -142,6 +145,13 @@ export async function runJob({
     await pool.close();
     await checkpoints.close();
   }
+}
+
+/** What the job promises, before anything of it runs. @throws `invalid` DELIVERY_REFUSED */
+function tellDelivery({ graph, config }: Program, { logger }: World): void {
+  checkDelivery(graph, config);
+  for (const path of pathDeliveries(graph, config)) logger.log('info', deliveryText(path));
+  for (const { text } of deliveryFindings(graph, config)) logger.log('warn', text);
 }
 
 function directoryOf({ config }: Program): string | undefined {

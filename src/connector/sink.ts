@@ -52,8 +52,20 @@ export interface Committer {
   close(): Promise<void>;
 }
 
+/** How long what is staged outside lives before it is committed. */
+export interface StagingLimits {
+  /** After this long the outside gives up what was staged and not committed. */
+  readonly timeoutMs: number;
+  /** The longest time from staging to commit that must be survived: checkpoint interval and duration, and every restart and outage in between. */
+  readonly longestOutageMs: number;
+}
+
 export interface Sink<in T> {
   readonly guarantee: SinkGuarantee;
+  /** True: whoever made this sink asked for no more than its guarantee, by an option of it, or because it only shows records. Default false. */
+  readonly accepted?: boolean;
+  /** Where the outside does not keep what is staged for ever. */
+  readonly staging?: StagingLimits;
   createWriter(context: SinkWriterContext): Promise<SinkWriter<T>>;
   createCommitter?(context: SinkWriterContext): Promise<Committer>;
 }

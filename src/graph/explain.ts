@@ -2,7 +2,7 @@
 import type { JsonValue } from '../base/json.ts';
 import { describeSchema, schemaFromJson } from '../types/schema-json.ts';
 import { buildJobGraph } from './build-job-graph.ts';
-import { pathDeliveries } from './delivery.ts';
+import { deliveryFindings, pathDeliveries, type PathDelivery } from './delivery.ts';
 import type { JobEdge, JobGraph, JobVertex } from './job-graph.ts';
 import type { LogicalNode } from './logical-graph.ts';
 import { planWarnings } from './plan-warnings.ts';
@@ -59,17 +59,22 @@ function vertexLines(graph: JobGraph, vertex: JobVertex): readonly string[] {
   ];
 }
 
+/** A path in one line. */
+export const deliveryText = ({ source, sink, delivery, because }: PathDelivery): string =>
+  `${source} -> ${sink}: ${delivery}${because.length === 0 ? '' : `, because ${because.join('; ')}`}`;
+
 /** One paragraph a vertex, in the order of the data; then what the job promises, and what to look at. */
 export function explainText({ graph, config }: Program): string {
   const job = buildJobGraph(graph);
-  const paths = pathDeliveries(graph, config).map(
-    ({ source, sink, delivery, because }) =>
-      `${source} -> ${sink}: ${delivery}${because.length === 0 ? '' : `, because ${because.join('; ')}`}`,
+  const paths = pathDeliveries(graph, config).map(deliveryText);
+  const findings = deliveryFindings(graph, config).map(
+    ({ isWarning, text }) => `${isWarning ? 'warning' : 'refused'}: ${text}`,
   );
   const warnings = planWarnings(graph, job).map((warning) => `warning: ${warning}`);
   const lines = [
     ...job.vertices.flatMap((vertex) => vertexLines(job, vertex)),
     ...paths,
+    ...findings,
     ...warnings,
   ];
   return `${job.name}\n${lines.join('\n')}\n`;
@@ -83,6 +88,7 @@ export function explainJson({ graph, config }: Program): JsonValue {
     fingerprint: job.fingerprint,
     nodes: job.vertices.map((vertex) => vertexJson(job, vertex)),
     deliveries: pathDeliveries(graph, config).map((path) => ({ ...path })),
+    findings: deliveryFindings(graph, config).map((finding) => ({ ...finding })),
     warnings: planWarnings(graph, job),
   };
 }

@@ -46,6 +46,10 @@ export interface LogicalNode {
   readonly eventTime?: 'assigns' | 'needs';
   /** On sources and sinks: the most that a path through it can promise. Absent: exactly-once. */
   readonly delivery?: Delivery;
+  /** On sources and sinks: the program says that no more is asked of paths through it. */
+  readonly accepts?: Delivery;
+  /** On sinks that stage outside and commit: what is staged is lost after `timeoutMs`, and must survive `longestOutageMs`. */
+  readonly staging?: { readonly timeoutMs: number; readonly longestOutageMs: number };
   /** Facts for `explain`: window size, state names, guarantee, ... */
   readonly description: Readonly<Record<string, JsonValue>>;
 }

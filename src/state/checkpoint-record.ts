@@ -47,6 +47,12 @@ export interface CheckpointRecord {
   readonly fingerprint: string;
   /** The delivery guarantee that the job's state has. */
   readonly mode?: 'exactly-once' | 'at-least-once';
+  /** What the job promised from each source to each sink when it was taken. */
+  readonly deliveries?: readonly {
+    readonly source: string;
+    readonly sink: string;
+    readonly delivery: string;
+  }[];
   /** Bytes that were written for it; files that it shares with others are not among them. */
   readonly sizeBytes?: number;
   /** Of a savepoint: its format. Keys of a canonical one are relative to its own folder, those of a native one to its origin. */

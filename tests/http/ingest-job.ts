@@ -37,5 +37,6 @@ orders
       idempotencyKey: ({ id }) => id,
     }),
   )
+  .acceptDelivery('at-least-once')
   .uid('posts');
 await env.execute('ingest');

@@ -54,5 +54,6 @@ env
       requestsInFlightMax: 1,
     }),
   )
+  .acceptDelivery('at-least-once')
   .uid('counts');
 await env.execute('counting');

@@ -16,6 +16,7 @@ export interface CheckpointFacts {
   readonly generation: number;
   readonly completedAtMs: number;
   readonly mode: CheckpointMode;
+  readonly deliveries: NonNullable<CheckpointRecord['deliveries']>;
   /** Enumerator states by vertex id. */
   readonly enumerators: ReadonlyMap<string, JsonValue>;
   attemptIdOf(vertexId: string, subtaskIndex: number): string;
@@ -24,7 +25,7 @@ export interface CheckpointFacts {
 export function recordOf(
   { checkpointId, triggeredAtMs, acknowledged }: PendingCheckpoint,
   graph: JobGraph,
-  { jobId, generation, completedAtMs, mode, enumerators, attemptIdOf }: CheckpointFacts,
+  { jobId, generation, completedAtMs, mode, deliveries, enumerators, attemptIdOf }: CheckpointFacts,
 ): CheckpointRecord {
   const snapshotOf = (vertexId: string, subtaskIndex: number): SubtaskSnapshot => {
     const snapshot = acknowledged.get(attemptIdOf(vertexId, subtaskIndex));
@@ -58,6 +59,7 @@ export function recordOf(
     completedAtMs,
     fingerprint: graph.fingerprint,
     mode,
+    deliveries,
     sizeBytes: vertices
       .flatMap(({ subtasks }) => subtasks)
       .reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),

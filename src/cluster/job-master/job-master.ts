@@ -22,6 +22,7 @@ import {
 } from '../../base/errors.ts';
 import type { JsonValue } from '../../base/json.ts';
 import type { Timer, World } from '../../base/world.ts';
+import { pathDeliveries } from '../../graph/delivery.ts';
 import type { JobGraph, JobVertex } from '../../graph/job-graph.ts';
 import type { Program } from '../../graph/program.ts';
 import type { TaskState, ToJobMaster, ToTaskManager } from '../../runtime/messages.ts';
@@ -143,6 +144,10 @@ export class JobMaster {
           error,
         ),
     });
+    const { graph: logical, config } = params.program;
+    const deliveries = pathDeliveries(logical, config).map(({ source, sink, delivery }) => {
+      return { source, sink, delivery };
+    });
     this.#coordinator = new CheckpointCoordinator({
       world,
       store,
@@ -157,6 +162,7 @@ export class JobMaster {
             generation: store.head.generation,
             completedAtMs: world.clock.wallMs(),
             mode: options.checkpoints.mode,
+            deliveries,
             enumerators: this.#enumerators,
             attemptIdOf: (vertexId, index) => this.#executions.at(vertexId, index)!.attemptId,
           }),
