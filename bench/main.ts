@@ -36,6 +36,10 @@ const BENCHES: Readonly<Record<string, { readonly about: string; load(): Promise
     about: 'asynchronous state: the cost of the controller, and how much latency it hides',
     load: () => import('./aec.ts'),
   },
+  unaligned: {
+    about: 'checkpoint duration under backpressure: aligned against unaligned',
+    load: () => import('./unaligned.ts'),
+  },
   cache: {
     about: 'requests, bytes and dollars that the disk cache saves; --help for options',
     load: () => import('./cache.ts'),

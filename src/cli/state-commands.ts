@@ -99,6 +99,9 @@ function* linesOf(key: string, report: CheckpointReport): Iterable<string> {
   yield `  record ${key}, completed ${timeOf(completedAtMs)}, took ${completedAtMs - triggeredAtMs} ms`;
   const { mode, sizeBytes } = report;
   if (sizeBytes !== null) yield `  ${mode ?? ''}, ${sizeOf(sizeBytes)} written for it`;
+  const { inFlight } = report;
+  if (inFlight !== null)
+    yield `  unaligned: ${inFlight.elements} stream elements in flight, ${sizeOf(inFlight.bytes)}`;
   for (const operator of operators) yield* operatorLines(operator);
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
   yield `${files.length} objects, ${sizeOf(total)}`;

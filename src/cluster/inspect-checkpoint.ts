@@ -64,6 +64,8 @@ export interface CheckpointReport {
   /** Null in records that do not say it, as of the next. */
   readonly mode: string | null;
   readonly sizeBytes: number | null;
+  /** What an unaligned checkpoint holds of the channels; null if nothing. */
+  readonly inFlight: { readonly elements: number; readonly bytes: number } | null;
   readonly operators: readonly OperatorReport[];
   readonly files: readonly FileReport[];
 }
@@ -90,7 +92,19 @@ export async function inspectCheckpoint(
   const { jobId, jobName, checkpointId, generation, triggeredAtMs, completedAtMs } = record;
   const { mode = null, sizeBytes = null } = record;
   const job = { jobId, jobName, checkpointId, generation, triggeredAtMs, completedAtMs };
-  return { ...job, mode, sizeBytes, operators, files: filesOf(record) };
+  const inFlight = inFlightOf(record);
+  return { ...job, mode, sizeBytes, inFlight, operators, files: filesOf(record) };
+}
+
+function inFlightOf({ vertices }: CheckpointRecord): CheckpointReport['inFlight'] {
+  const saved = vertices.flatMap(({ subtasks }) =>
+    subtasks.flatMap(({ channels }) => channels ?? []),
+  );
+  if (saved.length === 0) return null;
+  return {
+    elements: sum(saved.map(({ elements }) => elements)),
+    bytes: sum(saved.map(({ data }) => sizeOf(data))),
+  };
 }
 
 const sizeOf = (handle: StateHandle | undefined): number => {
@@ -203,7 +217,8 @@ function filesOf({ vertices }: CheckpointRecord): readonly FileReport[] {
   const addHandle = (handle: StateHandle | undefined): void => {
     if (handle?.kind === 'object') add(handle.key, handle.offset, handle.length, false);
   };
-  for (const { operators } of vertices.flatMap(({ subtasks }) => subtasks))
+  for (const { operators, channels } of vertices.flatMap(({ subtasks }) => subtasks)) {
+    addHandle(channels?.data);
     for (const { keyed, operator } of Object.values(operators)) {
       addHandle(operator?.data);
       for (const { data, waiting, files = [] } of keyed) {
@@ -212,6 +227,7 @@ function filesOf({ vertices }: CheckpointRecord): readonly FileReport[] {
         for (const { object, offset, length } of files) add(object, offset, length, true);
       }
     }
+  }
   return [...ranges]
     .map(([object, { isShared, lengths }]) => {
       return { object, ranges: lengths.size, bytes: sum([...lengths.values()]), isShared };

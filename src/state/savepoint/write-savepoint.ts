@@ -8,6 +8,7 @@
  * Memory: `PART_ROWS` entries of each state at a time.
  */
 import { crc32 } from 'node:zlib';
+import { invalid } from '../../base/errors.ts';
 import { printable } from '../../base/printable.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { type CheckpointRecord, encodeRecord, type OperatorRecord } from '../checkpoint-record.ts';
@@ -21,12 +22,16 @@ export const SAVEPOINT_RECORD_KEY = '_metadata';
 
 const PART_ROWS = 50_000;
 
-/** Settles when the savepoint exists; until then there is no record, and the folder is no savepoint. */
+/**
+ * Settles when the savepoint exists; until then there is no record, and the folder is no savepoint.
+ * @throws `invalid` CHECKPOINT_UNALIGNED where the checkpoint holds records in flight: they belong to one form of the program
+ */
 export async function writeSavepoint(
   record: CheckpointRecord,
   source: ForstSource,
   target: Pick<ObjectStore, 'put'>,
 ): Promise<CheckpointRecord> {
+  refuseInFlight(record);
   const writer = new SavepointWriter(source, target);
   const vertices = [];
   for (const vertex of record.vertices) {
@@ -45,6 +50,18 @@ export async function writeSavepoint(
   const savepoint: CheckpointRecord = { ...record, vertices, savepoint: 'canonical' };
   await target.put(SAVEPOINT_RECORD_KEY, encodeRecord(savepoint));
   return savepoint;
+}
+
+function refuseInFlight({ checkpointId, vertices }: CheckpointRecord): void {
+  const elements = vertices
+    .flatMap(({ subtasks }) => subtasks)
+    .reduce((sum, { channels }) => sum + (channels?.elements ?? 0), 0);
+  if (elements === 0) return;
+  throw invalid(
+    'CHECKPOINT_UNALIGNED',
+    `checkpoint ${checkpointId} is unaligned and holds ${elements} stream elements in flight, which no savepoint holds; take it from an aligned checkpoint: start the job with execution.checkpointing.unaligned.enabled: false and let it complete one`,
+    { checkpointId, elements },
+  );
 }
 
 class SavepointWriter {
