@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { ByteReader } from '../base/bytes.ts';
 import type { MessageLink } from '../base/world.ts';
+import { readItem } from '../state/channel-state.ts';
+import { batchCodec } from '../types/batch-codec.ts';
 import type { Schema } from '../types/schema.ts';
 import { t } from '../types/t.ts';
+import { ChannelCapture } from './channel-capture.ts';
 import { CREDITS } from './channel.ts';
 import { type Frame, PeerLink } from './peer-link.ts';
 import { RemoteInputChannel, RemoteOutputChannel } from './remote-channel.ts';
@@ -123,6 +127,36 @@ describe('a channel between workers', () => {
     assert.equal(drain(pair, input), '0 1 2 3 w1 99 w2');
     assert.deepEqual([output.available, output.backlog], [true, 0]);
     assert.ok(pair.wakes > 0);
+  });
+
+  test('a barrier that overtakes leaves at once; what it overtook goes into the snapshot and follows', () => {
+    const pair = new Pair();
+    const [output, input] = [pair.output(1, t.string()), pair.input(1, t.string())];
+    const rows = Array.from({ length: 300 }, (_, i) => `${i}`.padEnd(1000));
+    for (let i = 0; i < CREDITS - 1; i++) output.send(batch(rows[0]));
+    output.send(batch(...rows)); // two frames; there is credit for one
+    output.send(watermark(1));
+    output.send({
+      kind: 'barrier',
+      checkpointId: 7,
+      triggeredAtMs: 0,
+      mode: 'exactly-once',
+      overtakesAfterMs: 0,
+    });
+    output.send(batch('last'));
+    assert.deepEqual([output.holds(7), output.holds(8)], [true, false]);
+    const codec = batchCodec(t.string());
+    const capture = new ChannelCapture(codec);
+    output.overtake(7, capture);
+    assert.equal(output.holds(7), false);
+    const reader = new ByteReader(capture.take());
+    const [left, time] = [readItem(reader, codec), readItem(reader, codec)];
+    assert.deepEqual(left, { kind: 'batch', batch: { values: rows.slice(150), timestamps: null } });
+    assert.deepEqual([time, reader.remaining], [watermark(1), 0]);
+    const received = drain(pair, input)
+      .split(' ')
+      .filter((text) => /[a-z]/.test(text));
+    assert.deepEqual(received, ['barrier', 'w1', 'last']);
   });
 
   test('large rows travel in several frames, each for a credit, and the rest waits', () => {

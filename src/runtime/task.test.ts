@@ -7,7 +7,7 @@ import type { LogicalNode } from '../graph/logical-graph.ts';
 import type { EdgeCode, NodeCode } from '../graph/program.ts';
 import type { OneInputOperator, OperatorContext } from '../operators/contract.ts';
 import { HashMapStateBackend } from '../state/hashmap/hashmap-backend.ts';
-import { ChannelStateFiles } from '../state/channel-state-files.ts';
+import { ChannelStateFiles, rangeOf } from '../state/channel-state-files.ts';
 import { StoreSnapshotReader, StoreSnapshotWriter } from '../state/checkpoint-storage.ts';
 import { MemoryStore } from '../storage/memory-store.ts';
 import { Simulation } from '../testing/simulation.ts';
@@ -18,7 +18,7 @@ import { CREDITS, LocalChannel } from './channel.ts';
 import type { ToJobMaster } from './messages.ts';
 import type { StreamElement } from './stream-element.ts';
 import { Task } from './task.ts';
-import type { ChannelDescriptor } from './task-descriptor.ts';
+import type { ChannelDescriptor, InFlightRestore } from './task-descriptor.ts';
 import { TaskScheduler } from './task-scheduler.ts';
 
 /** An operator that passes everything on and tells `log` what happens to it; parts can be overridden. */
@@ -85,6 +85,9 @@ interface Given {
   readonly config?: Readonly<Record<string, number>>;
   readonly store?: MemoryStore;
   readonly stateOutlivesJob?: boolean;
+  /** Of the edges. Default forward: barriers align. */
+  readonly partitioning?: 'rebalance';
+  readonly inFlight?: InFlightRestore;
 }
 
 const HEAD = 'head';
@@ -114,7 +117,7 @@ class Harness {
           id,
           source: id === 'out' ? HEAD : 'up',
           targetVertex: 'down',
-          partitioning: 'forward',
+          partitioning: given.partitioning ?? 'forward',
         }) as JobEdge, // what a task reads of it
     );
     const code: EdgeCode = { schema: t.int32() };
@@ -138,6 +141,9 @@ class Harness {
           ? []
           : [{ edgeId: 'in', input: 1, channels: this.inputs.map((_, i) => end(i + 1)) }],
         outputs: [{ edgeId: 'out', channels: [end(0)] }],
+        ...(given.inFlight === undefined
+          ? {}
+          : { restore: { checkpointId: 1, operators: {}, inFlight: given.inFlight } }),
       },
       {
         world,
@@ -373,6 +379,105 @@ describe('a task and its checkpoints', () => {
       ['aborted 8', 'complete 7'].toSorted().toReversed().toSorted(),
     );
     assert.equal(harness.reports.at(-1)!.type, 'checkpoint-committed');
+  });
+
+  describe('whose barriers overtake', () => {
+    const overtaking = (checkpointId: number) => ({
+      ...barrier(checkpointId),
+      overtakesAfterMs: 0,
+    });
+    const exchanged = { partitioning: 'rebalance' } as const;
+
+    /** What the acknowledgement holds in flight, to be restored by the same subtask. */
+    function inFlightOf(harness: Harness): InFlightRestore {
+      const ack = harness.reports.find((message) => message.type === 'checkpoint-ack')!;
+      const { data, inputs } = ack.snapshot.channels!;
+      const stages = inputs.map((range) => [
+        { target: 3, bytes: rangeOf(data, range), edges: { in: 'all' } as const },
+      ]);
+      return { stages, timed: true };
+    }
+
+    /** A task whose output takes nothing more, with records waiting in front of it. */
+    async function congested(): Promise<Harness> {
+      const harness = await Harness.of(new Recorder(), exchanged).start();
+      const [input] = harness.inputs;
+      for (let i = 0; i < 2 * CREDITS; i++) {
+        input!.send(batch(i));
+        await harness.run();
+      }
+      assert.equal(harness.output.available, false);
+      return harness;
+    }
+
+    test('takes them without credit, and what they overtook is processed first after a restore', async () => {
+      const harness = await congested();
+      harness.inputs[0]!.send(watermark(5));
+      harness.inputs[0]!.send(overtaking(7));
+      harness.inputs[0]!.send(batch(8));
+      await harness.run();
+      const emitted = ['0', '1', '2', '3'];
+      assert.deepEqual(harness.drain().slice(0, CREDITS + 1), [...emitted, '|7|']);
+      const inFlight = inFlightOf(harness);
+      const restored = await Harness.of(new Recorder(), {
+        ...exchanged,
+        store: harness.store,
+        inFlight,
+      }).start();
+      restored.inputs[0]!.send(batch(99));
+      const seen = [];
+      for (let i = 0; i < 5; i++) {
+        await restored.run(200);
+        seen.push(...restored.drain());
+      }
+      assert.deepEqual(seen.join(','), '4,5,6,7,w5,99');
+    });
+
+    test('a checkpoint while in-flight data is being processed saves what is left of it, and what has come since', async () => {
+      const harness = await congested();
+      harness.inputs[0]!.send(overtaking(7));
+      await harness.run();
+      const operator = new Recorder();
+      const second = Harness.of(operator, {
+        ...exchanged,
+        store: harness.store,
+        inFlight: inFlightOf(harness),
+      });
+      operator.blocked = true;
+      await second.start();
+      second.inputs[0]!.send(batch(99));
+      second.inputs[0]!.send(overtaking(8));
+      await second.run();
+      assert.deepEqual(second.drain(), ['|8|']);
+      const inFlight = inFlightOf(second);
+      assert.equal(inFlight.stages.length, 2);
+      const third = await Harness.of(new Recorder(), {
+        ...exchanged,
+        store: second.store,
+        inFlight,
+      }).start();
+      const seen = third.drain();
+      await third.run();
+      assert.deepEqual([...seen, ...third.drain()].join(','), '4,5,6,7,99');
+    });
+
+    test('event time goes on where it was, and not back', async () => {
+      const harness = await Harness.of(new Recorder(), exchanged).start();
+      harness.inputs[0]!.send(watermark(50));
+      await harness.run();
+      harness.inputs[0]!.send(batch(1));
+      harness.inputs[0]!.send(overtaking(7));
+      await harness.run();
+      assert.deepEqual(harness.drain(), ['w50', '|7|', '1']);
+      const restored = await Harness.of(new Recorder(), {
+        ...exchanged,
+        store: harness.store,
+        inFlight: inFlightOf(harness),
+      }).start();
+      for (const at of [20, 49, 60]) restored.inputs[0]!.send(watermark(at));
+      await restored.run();
+      assert.deepEqual(restored.drain(), ['w50', '1', 'w60']);
+    });
   });
 
   test('takes no input while operators prepare, but their mails', async () => {
