@@ -293,6 +293,37 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     about:
       'Slots a worker thread. Not set: as many workers as there are processors, or slots if these are fewer.',
   },
+  'taskmanager.network.memory.buffer-debloat.enabled': {
+    type: 'boolean',
+    default: false,
+    about:
+      'Makes batches between tasks as small as needed for what is in flight to be processed within a target time.',
+  },
+  'taskmanager.network.memory.buffer-debloat.target': {
+    type: 'duration',
+    default: 1000,
+    min: 1,
+    about: 'In which time a task should be able to process what stands in its channels.',
+  },
+  'taskmanager.network.memory.buffer-debloat.period': {
+    type: 'duration',
+    default: 200,
+    min: 1,
+    about: 'Time between two adjustments.',
+  },
+  'taskmanager.network.memory.buffer-debloat.samples': {
+    type: 'integer',
+    default: 20,
+    min: 1,
+    about: 'Periods that the throughput is averaged over.',
+  },
+  'taskmanager.network.memory.buffer-debloat.threshold-percentages': {
+    type: 'integer',
+    default: 25,
+    min: 0,
+    max: 100,
+    about: 'Changes of the size below this many percent are left out.',
+  },
   'task.cancellation.timeout': {
     type: 'duration',
     default: 180_000,

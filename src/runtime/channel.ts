@@ -26,6 +26,8 @@ export interface OutputChannel {
   readonly backlog: number;
   /** Bytes sent to another thread or process so far. */
   readonly bytesOut: number;
+  /** Set by the producer: batches are to hold so many records at most from now on. */
+  onBatchSizeMax: (records: number) => void;
   /** The barrier of that checkpoint waits here, where its receiver cannot see it. */
   holds(checkpointId: number): boolean;
   /** Lets that barrier leave at once; what waits in front of it goes into the capture and leaves later. Without effect if it has left. */
@@ -38,6 +40,8 @@ export interface InputChannel {
   readonly isEmpty: boolean;
   /** What has arrived. */
   readonly queue: InputQueue;
+  /** Tells the sender how many records its batches may hold. */
+  limitBatches(records: number): void;
   close(): void;
 }
 
@@ -51,6 +55,7 @@ export class LocalChannel implements InputChannel, OutputChannel {
   onInput: () => void = () => {};
   /** Set by the producer: there is credit again. */
   onAvailable: () => void = () => {};
+  onBatchSizeMax: (records: number) => void = () => {};
 
   send(element: StreamElement): void {
     if (this.#closed) return;
@@ -70,6 +75,10 @@ export class LocalChannel implements InputChannel, OutputChannel {
 
   get isEmpty(): boolean {
     return this.queue.isEmpty;
+  }
+
+  limitBatches(records: number): void {
+    this.onBatchSizeMax(records);
   }
 
   holds(): boolean {

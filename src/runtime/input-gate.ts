@@ -146,6 +146,10 @@ export class InputGate {
     this.#newest = Math.max(this.#newest, checkpointId);
   }
 
+  limitBatches(records: number): void {
+    for (const { channel } of this.#channels) channel.limitBatches(records);
+  }
+
   close(): void {
     this.#release();
     for (const { channel } of this.#channels) channel.close();

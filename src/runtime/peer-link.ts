@@ -4,6 +4,7 @@
  *   { c, d }  channel c: a batch as bytes (batch-codec.ts), its buffer transferred
  *   { c, e }  channel c: a control element
  *   { c, r }  channel c: r credits back
+ *   { c, s }  channel c: batches are to hold s records at most
  *
  * Invariants
  *  P1  Frames for a channel whose consumer is not there yet wait, in order. Credits bound the data per channel; over all channels at most
@@ -21,6 +22,7 @@ export interface Frame {
   readonly d?: ArrayBuffer;
   readonly e?: StreamElement;
   readonly r?: number;
+  readonly s?: number;
 }
 
 type Receive = (frame: Frame) => void;

@@ -67,6 +67,8 @@ export class RecordWriter implements Output<unknown> {
   readonly #toAll: boolean;
   readonly #partition: Partitioner;
   readonly #targets = new Int32Array(BATCH_SIZE_MAX);
+  /** Records of a batch at most, by builder: receivers lower it where what is in flight would take them too long. */
+  readonly #limits: Int32Array;
   #gathered = false;
   recordsOut = 0;
   watermarkOut = Number.NEGATIVE_INFINITY;
@@ -76,6 +78,8 @@ export class RecordWriter implements Output<unknown> {
     this.#channels = channels;
     this.#toAll = partitioning === 'broadcast' || channels.length === 1;
     this.#builders = (this.#toAll ? channels.slice(0, 1) : channels).map(() => new BatchBuilder());
+    this.#limits = new Int32Array(this.#builders.length).fill(BATCH_SIZE_MAX);
+    this.#heedLimits();
     this.#partition = createPartitioner({ ...params, channels: channels.length });
   }
 
@@ -129,9 +133,20 @@ export class RecordWriter implements Output<unknown> {
     for (const channel of this.#channels) channel.close();
   }
 
+  /** Of channels that get the same, the one with the least room decides. */
+  #heedLimits(): void {
+    const told = this.#channels.map(() => BATCH_SIZE_MAX);
+    for (const [index, channel] of this.#channels.entries())
+      channel.onBatchSizeMax = (records) => {
+        told[index] = records;
+        if (this.#toAll) this.#limits[0] = Math.min(...told);
+        else this.#limits[index] = records;
+      };
+  }
+
   #emitToAll(batch: RecordBatch<unknown>): void {
     const { values, timestamps } = batch;
-    if (values.length >= PASSED_ON_MIN) {
+    if (values.length >= PASSED_ON_MIN && this.#limits[0] === BATCH_SIZE_MAX) {
       this.flush();
       for (const channel of this.#channels) channel.send({ kind: 'batch', batch });
       return;
@@ -140,7 +155,7 @@ export class RecordWriter implements Output<unknown> {
     this.#gathered = true;
     for (let i = 0; i < values.length; i++) {
       const size = builder.add(values[i], timestamps === null ? NO_TIMESTAMP : timestamps[i]!);
-      if (size === BATCH_SIZE_MAX) this.#send(0);
+      if (size >= this.#limits[0]!) this.#send(0);
     }
   }
 
@@ -155,7 +170,7 @@ export class RecordWriter implements Output<unknown> {
         values[i],
         timestamps === null ? NO_TIMESTAMP : timestamps[i]!,
       );
-      if (size === BATCH_SIZE_MAX) this.#send(target);
+      if (size >= this.#limits[target]!) this.#send(target);
     }
   }
 

@@ -45,6 +45,7 @@ export class RemoteOutputChannel implements OutputChannel {
   #rowsPerFrame = FIRST_ROWS_MAX;
   #closed = false;
   bytesOut = 0;
+  onBatchSizeMax: (records: number) => void = () => {};
 
   constructor(
     params: RemoteChannelParams & {
@@ -61,7 +62,10 @@ export class RemoteOutputChannel implements OutputChannel {
     this.#onAvailable = params.onAvailable;
     this.#onBarrierLeft = params.onBarrierLeft;
     this.#fail = params.fail;
-    this.#peer.register(this.#channel, (frame) => this.#onCredits(frame.r ?? 0));
+    this.#peer.register(this.#channel, (frame) => {
+      if (frame.s === undefined) this.#onCredits(frame.r ?? 0);
+      else this.onBatchSizeMax(frame.s);
+    });
   }
 
   send(element: StreamElement): void {
@@ -191,6 +195,10 @@ export class RemoteInputChannel implements InputChannel {
       this.#owed = 0;
     }
     return { kind: 'batch', batch: this.#codec.decode(new ByteReader(element.bytes)) };
+  }
+
+  limitBatches(records: number): void {
+    this.#peer.post({ c: this.#channel, s: records });
   }
 
   close(): void {

@@ -9,10 +9,12 @@
  *  I3  Nothing is taken from the channels before what was restored is processed.
  *  I4  Watermarks do not go back, also from what was restored to what the channels bring.
  */
+import type { Timer } from '../base/world.ts';
 import { type BatchCodec, batchCodec } from '../types/batch-codec.ts';
 import { MIN_WATERMARK, type RecordBatch } from '../types/record-batch.ts';
 import { type InFlightItem, schemaMark } from '../state/channel-state.ts';
 import { overtakes } from '../graph/overtaking.ts';
+import { BufferDebloater, debloatOptions } from './buffer-debloater.ts';
 import type { InputChannel } from './channel.ts';
 import { InputCapture } from './input-capture.ts';
 import { type GateChannel, type GateEvent, InputGate, type ReportedBarrier } from './input-gate.ts';
@@ -46,6 +48,13 @@ export interface TimeChange {
   idle: boolean | undefined;
 }
 
+export interface InputHooks {
+  /** There is something to take. */
+  readonly wake: () => void;
+  /** Milliseconds that the task has waited for input, so far. */
+  readonly idleMs: () => number;
+}
+
 /** Whose records a batch holds. */
 interface Taken extends InputBatch {
   /** Of the gate's channels, or of the restored stage's. */
@@ -63,7 +72,7 @@ export class TaskInputs {
   readonly change: TimeChange = { watermark: undefined, idle: undefined };
   readonly #descriptor: TaskDescriptor;
   readonly #services: TaskServices;
-  readonly #onInput: () => void;
+  readonly #hooks: InputHooks;
   readonly #places: readonly InputPlace[];
   readonly #gate: InputGate;
   readonly #time: InputWatermarks;
@@ -73,11 +82,15 @@ export class TaskInputs {
   #restored: RestoredInput | undefined;
   #left: Taken | undefined;
   #leftFrom = 0;
+  /** Records, so far. */
+  #taken = 0;
+  readonly #debloater: BufferDebloater | undefined;
+  #debloatTimer: Timer | undefined;
 
-  constructor(descriptor: TaskDescriptor, services: TaskServices, onInput: () => void) {
+  constructor(descriptor: TaskDescriptor, services: TaskServices, hooks: InputHooks) {
+    this.#hooks = hooks;
     this.#descriptor = descriptor;
     this.#services = services;
-    this.#onInput = onInput;
     const channels: GateChannel[] = [];
     const places: InputPlace[] = [];
     try {
@@ -95,11 +108,20 @@ export class TaskInputs {
       throw error;
     }
     this.#places = places;
-    this.#gate = new InputGate(channels, services.world, onInput);
+    this.#gate = new InputGate(channels, services.world, hooks.wake);
     this.#time = new InputWatermarks(
       channels.map(({ input }) => input),
       this.#timeOutput,
     );
+    const debloat = debloatOptions(services.program.config);
+    if (debloat === undefined) return;
+    this.#debloater = new BufferDebloater(debloat, channels.length);
+    this.#scheduleDebloating(this.#debloater, debloat.periodMs);
+  }
+
+  /** Undefined where batches are of any size. */
+  get debloater(): BufferDebloater | undefined {
+    return this.#debloater;
   }
 
   get watermark(): number {
@@ -179,6 +201,7 @@ export class TaskInputs {
   }
 
   close(): void {
+    this.#debloatTimer?.cancel();
     this.#left = undefined;
     this.#restored = undefined;
     this.#gate.close();
@@ -230,11 +253,23 @@ export class TaskInputs {
     }
   }
 
+  #scheduleDebloating(debloater: BufferDebloater, periodMs: number): void {
+    const { clock, timers } = this.#services.world;
+    const [taken, sinceMs, idleMs] = [this.#taken, clock.monotonicMs(), this.#hooks.idleMs()];
+    this.#debloatTimer = timers.after(periodMs, () => {
+      const workedMs = clock.monotonicMs() - sinceMs - (this.#hooks.idleMs() - idleMs);
+      const size = debloater.observe(this.#taken - taken, workedMs);
+      if (size !== undefined) this.#gate.limitBatches(size);
+      this.#scheduleDebloating(debloater, periodMs);
+    });
+  }
+
   #slice(whole: Taken, recordsMax: number): InputBatch {
     const { values, timestamps } = whole.batch;
     const from = this.#leftFrom;
     const to = Math.min(values.length, from + recordsMax);
     const ends = to === values.length;
+    this.#taken += to - from;
     this.#left = ends ? undefined : whole;
     this.#leftFrom = ends ? 0 : to;
     if (from === 0 && ends) return whole;
@@ -264,14 +299,14 @@ export class TaskInputs {
   #create(edgeId: string, { channel, peerWorker }: ChannelDescriptor): InputChannel {
     if (peerWorker === this.#services.worker) {
       const local = this.#services.localChannel(channel);
-      local.onInput = this.#onInput;
+      local.onInput = this.#hooks.wake;
       return local;
     }
     return new RemoteInputChannel({
       peer: this.#services.peer(peerWorker),
       channel,
       schema: this.#services.program.edges.get(edgeId)!.schema,
-      onInput: this.#onInput,
+      onInput: this.#hooks.wake,
     });
   }
 }

@@ -278,7 +278,10 @@ export class TaskParts {
   }
 
   async #openInputs(): Promise<void> {
-    const inputs = new TaskInputs(this.#descriptor, this.#services, this.#hooks.wake);
+    const inputs = new TaskInputs(this.#descriptor, this.#services, {
+      wake: this.#hooks.wake,
+      idleMs: () => this.#hooks.time.read().idleMs,
+    });
     this.#opened.push(() => inputs.close());
     await inputs.restore();
     this.inputs = inputs;
@@ -304,7 +307,12 @@ export class TaskParts {
     metrics.gauge('numRecordsOut', () => outputs.recordsOut);
     metrics.gauge('numBytesOut', () => outputs.bytesOut);
     metrics.gauge('currentOutputWatermark', () => outputs.watermark);
-    if (inputs !== undefined) metrics.gauge('currentInputWatermark', () => inputs.watermark);
+    if (inputs === undefined) return;
+    metrics.gauge('currentInputWatermark', () => inputs.watermark);
+    const { debloater } = inputs;
+    if (debloater === undefined) return;
+    metrics.gauge('debloatedBufferSize', () => debloater.size);
+    metrics.gauge('estimatedTimeToConsumeBuffersMs', () => debloater.estimatedMs);
   }
 
   async #openOperatorState(node: LogicalNode): Promise<void> {

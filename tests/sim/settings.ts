@@ -111,6 +111,10 @@ function drawUnaligned(random: SeededRandom, delivery: string): Record<string, J
     'execution.checkpointing.unaligned.enabled': random.chance(0.66),
     'execution.checkpointing.aligned-checkpoint-timeout': random.pick([0, 0, 1, 10, 100]),
     'execution.checkpointing.unaligned.max-subtasks-per-channel-state-file': random.pick([1, 5]),
+    'taskmanager.network.memory.buffer-debloat.enabled': random.chance(0.5),
+    'taskmanager.network.memory.buffer-debloat.target': random.pick([1, 10, 1000]),
+    'taskmanager.network.memory.buffer-debloat.period': random.pick([5, 50]),
+    'taskmanager.network.memory.buffer-debloat.samples': random.pick([1, 20]),
   };
 }
 
