@@ -8,12 +8,17 @@
  *  X3  At most `CREDITS` data elements, plus what one step of the sender emits (`backlog`), wait in a channel. The task makes its steps
  *      smaller while there is a backlog.
  *      A barrier may overtake: then what it overtook is saved with its checkpoint, by the receiver or by the sender.
- *  X4  After `close`, by either side, nothing is delivered and sending is without effect.
+ *  X4  A channel whose receiver begins with in-flight data of a checkpoint has no credit until that is processed: what is in flight does not
+ *      grow by restarts.
+ *  X5  After `close`, by either side, nothing is delivered and sending is without effect.
  */
 import { assert } from '../base/errors.ts';
 import type { ChannelCapture } from './channel-capture.ts';
 import { InputQueue } from './input-queue.ts';
 import type { StreamElement } from './stream-element.ts';
+
+/** How a channel begins. `held`: without credit, until its receiver has processed what a restore brought it. */
+export type ChannelStart = 'open' | 'held';
 
 /** Data elements (batches of up to 1,024 records) under way per channel. */
 export const CREDITS = 4;
@@ -40,6 +45,8 @@ export interface InputChannel {
   readonly isEmpty: boolean;
   /** What has arrived. */
   readonly queue: InputQueue;
+  /** Gives a channel that began without credit its credit. */
+  release(): void;
   /** Tells the sender how many records its batches may hold. */
   limitBatches(records: number): void;
   close(): void;
@@ -51,6 +58,8 @@ export class LocalChannel implements InputChannel, OutputChannel {
   readonly queue = new InputQueue();
   #data = 0;
   #closed = false;
+  /** X4; whichever side comes first. */
+  #held: 'not yet' | 'held' | 'released' = 'not yet';
   /** Set by the consumer: there is an element. */
   onInput: () => void = () => {};
   /** Set by the producer: there is credit again. */
@@ -66,7 +75,16 @@ export class LocalChannel implements InputChannel, OutputChannel {
   }
 
   get available(): boolean {
-    return this.#data < CREDITS;
+    return this.#data < CREDITS && this.#held !== 'held';
+  }
+
+  hold(): void {
+    if (this.#held === 'not yet') this.#held = 'held';
+  }
+
+  release(): void {
+    this.#held = 'released';
+    this.onAvailable();
   }
 
   get backlog(): number {

@@ -31,8 +31,11 @@ export interface CapturedInputs {
   readonly elements: number;
 }
 
-/** What restarts left unprocessed adds a stage each time; beyond this many a checkpoint is declined until some of it is processed. */
-const STAGES_MAX = 16;
+/**
+ * A restart with in-flight data that was not processed adds a stage if something came meanwhile, which takes a sender beyond its credit
+ * (X4 of `channel.ts`). Beyond this many a checkpoint is declined.
+ */
+const STAGES_MAX = 64;
 
 export class InputCapture {
   readonly #places: readonly CapturedPlace[];
@@ -100,13 +103,16 @@ export class InputCapture {
       elements += own;
       if (own > 0) edges.add(this.#places[index]!.edgeId);
     }
+    const isEmpty = elements === 0; // of the channels; what was restored is another thing
     for (const { edgeId, items } of this.#restored.flat()) {
       if (items.length === 0) continue;
       edges.add(edgeId);
       elements++;
     }
     if (elements === 0 && this.#restored.length === 0 && !this.#isTimed) return undefined;
-    const channels = this.#places.map(({ edgeId, source, time }, index): SavedChannel => ({
+    // Behind what was restored there is a last stage always, for what senders hold; where nothing has come it says nothing.
+    const places = isEmpty && this.#restored.length > 0 ? [] : this.#places;
+    const channels = places.map(({ edgeId, source, time }, index): SavedChannel => ({
       edgeId,
       source,
       time,

@@ -131,7 +131,7 @@ export class InputGate {
   ): boolean {
     if (this.#barrier?.checkpointId !== checkpointId) return false;
     const arrived = this.#arrived;
-    this.#release();
+    this.#endAlignment();
     this.#capturing = { checkpointId, abandon: abandoned };
     for (const [index, { channel }] of this.#channels.entries())
       if (!this.#ended[index]! && !arrived.has(index))
@@ -141,9 +141,14 @@ export class InputGate {
 
   /** The coordinator gave a checkpoint up: its alignment ends. */
   abort(checkpointId: number): void {
-    if (this.#barrier?.checkpointId === checkpointId) this.#release();
+    if (this.#barrier?.checkpointId === checkpointId) this.#endAlignment();
     if (this.#capturing?.checkpointId === checkpointId) this.#abandonCapture();
     this.#newest = Math.max(this.#newest, checkpointId);
+  }
+
+  /** What was restored is processed: the channels get the credit that they began without. */
+  release(): void {
+    for (const { channel } of this.#channels) channel.release();
   }
 
   limitBatches(records: number): void {
@@ -151,7 +156,7 @@ export class InputGate {
   }
 
   close(): void {
-    this.#release();
+    this.#endAlignment();
     for (const { channel } of this.#channels) channel.close();
   }
 
@@ -189,7 +194,7 @@ export class InputGate {
   /** G3 */
   #begin(barrier: CheckpointBarrier): void {
     if (this.#barrier?.checkpointId === barrier.checkpointId) return;
-    this.#release();
+    this.#endAlignment();
     this.#abandonCapture();
     this.#barrier = barrier;
     this.#newest = barrier.checkpointId;
@@ -231,7 +236,7 @@ export class InputGate {
     const now = this.#clock.monotonicMs();
     const left = Math.max(0, this.#deadlineMs - now);
     const alignmentMs = now - this.#startedMs;
-    this.#release();
+    this.#endAlignment();
     return {
       kind: 'barrier',
       barrier:
@@ -240,7 +245,7 @@ export class InputGate {
     };
   }
 
-  #release(): void {
+  #endAlignment(): void {
     this.#barrier = undefined;
     this.#arrived = new Set();
     this.#blocked.fill(false);

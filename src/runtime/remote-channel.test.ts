@@ -60,6 +60,7 @@ class Pair {
       channel,
       schema,
       onAvailable: () => this.wakes++,
+      start: 'open',
       onBarrierLeft: () => {},
       fail: (error) => this.failures.push(error),
     });

@@ -13,7 +13,7 @@ import { type BatchCodec, batchCodec } from '../types/batch-codec.ts';
 import { BATCH_SIZE_MAX, type RecordBatch } from '../types/record-batch.ts';
 import type { Schema } from '../types/schema.ts';
 import type { ChannelCapture } from './channel-capture.ts';
-import { CREDITS, type InputChannel, type OutputChannel } from './channel.ts';
+import { type ChannelStart, CREDITS, type InputChannel, type OutputChannel } from './channel.ts';
 import { InputQueue } from './input-queue.ts';
 import type { Frame, PeerLink } from './peer-link.ts';
 import type { StreamElement } from './stream-element.ts';
@@ -41,7 +41,7 @@ export class RemoteOutputChannel implements OutputChannel {
   readonly #waiting: StreamElement[] = [];
   /** Rows of the first waiting batch that have left already. */
   #sent = 0;
-  #credits = CREDITS;
+  #credits: number;
   #rowsPerFrame = FIRST_ROWS_MAX;
   #closed = false;
   bytesOut = 0;
@@ -50,6 +50,7 @@ export class RemoteOutputChannel implements OutputChannel {
   constructor(
     params: RemoteChannelParams & {
       readonly onAvailable: () => void;
+      readonly start: ChannelStart;
       /** A barrier has left. */
       readonly onBarrierLeft: () => void;
       /** Records that waited for credit cannot be encoded. */
@@ -59,6 +60,7 @@ export class RemoteOutputChannel implements OutputChannel {
     this.#peer = params.peer;
     this.#channel = params.channel;
     this.#codec = batchCodec(params.schema);
+    this.#credits = params.start === 'open' ? CREDITS : 0;
     this.#onAvailable = params.onAvailable;
     this.#onBarrierLeft = params.onBarrierLeft;
     this.#fail = params.fail;
@@ -195,6 +197,10 @@ export class RemoteInputChannel implements InputChannel {
       this.#owed = 0;
     }
     return { kind: 'batch', batch: this.#codec.decode(new ByteReader(element.bytes)) };
+  }
+
+  release(): void {
+    this.#peer.post({ c: this.#channel, r: CREDITS });
   }
 
   limitBatches(records: number): void {

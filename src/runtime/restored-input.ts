@@ -113,7 +113,7 @@ export class RestoredInput {
 
   /** What is left, stage by stage. `left`: records of a channel of the first that have been taken and not processed. */
   remaining(left: LeftBatch | undefined): readonly (readonly SavedChannel[])[] {
-    return this.#stages.map((channels, stage) =>
+    const stages = this.#stages.map((channels, stage) =>
       channels.map(({ saved, edge, items }, index): SavedChannel => {
         const isFirst = stage === 0;
         const writer = new ByteWriter();
@@ -124,6 +124,7 @@ export class RestoredInput {
         return { ...saved, time: time ?? saved.time, items: writer.take() };
       }),
     );
+    return stages.filter((channels) => channels.some(({ items }) => items.length > 0));
   }
 
   /** I2 */

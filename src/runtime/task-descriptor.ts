@@ -2,6 +2,7 @@
  * How to run one attempt of one subtask: plain data, sent from the job master to a task manager. The code comes from
  * the program that the task manager has built itself.
  */
+import type { ChannelStart } from './channel.ts';
 import type { KeyedStateHandle, OperatorStateHandle, StateHandle } from '../state/snapshot.ts';
 
 /** One channel between two subtasks. Numbers are given by the job master and never used again within a job. */
@@ -10,6 +11,8 @@ export interface ChannelDescriptor {
   /** The subtask at the other end and the worker that runs it. */
   readonly peerSubtask: number;
   readonly peerWorker: string;
+  /** Of outputs: the receiver begins with in-flight data of a checkpoint, and gives credit when it is processed. */
+  readonly start?: ChannelStart;
 }
 
 export interface InputDescriptor {

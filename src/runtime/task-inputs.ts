@@ -154,6 +154,7 @@ export class TaskInputs {
       if (event !== undefined) return event;
       this.#restored = undefined;
       this.#wakeTime();
+      this.#gate.release();
       return TIME_ONLY;
     }
     const event = this.#gate.poll();

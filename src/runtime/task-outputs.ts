@@ -120,9 +120,13 @@ export class TaskOutputs {
     return channel;
   }
 
-  #create(edge: JobEdge, { channel, peerWorker }: ChannelDescriptor): OutputChannel {
+  #create(
+    edge: JobEdge,
+    { channel, peerWorker, start = 'open' }: ChannelDescriptor,
+  ): OutputChannel {
     if (peerWorker === this.#services.worker) {
       const local = this.#services.localChannel(channel);
+      if (start === 'held') local.hold();
       local.onAvailable = this.#hooks.wake;
       return local;
     }
@@ -137,6 +141,7 @@ export class TaskOutputs {
       channel,
       schema,
       onAvailable: this.#hooks.wake,
+      start,
       onBarrierLeft: () => this.#capture?.settle(),
       fail: this.#hooks.fail,
     });

@@ -49,6 +49,7 @@ import {
   describeTask,
   type Placement,
   placeSubtasks,
+  subtaskKey,
   type WorkerSlots,
 } from './schedule.ts';
 import { assignState, checkRestore } from './state-assignment.ts';
@@ -290,7 +291,18 @@ export class JobMaster {
 
   #deploy(region: Region): void {
     const { graph } = this.#params;
-    const connected = connectSubtasks(graph, region, this.#placement, () => this.#nextChannel++);
+    const restores = new Map<string, TaskDescriptor['restore']>();
+    for (const vertex of graph.vertices)
+      for (let index = 0; region.has(vertex.id) && index < vertex.parallelism; index++)
+        restores.set(subtaskKey(vertex.id, index), this.#restoreOf(vertex, index));
+    const connected = connectSubtasks(
+      graph,
+      region,
+      this.#placement,
+      () => this.#nextChannel++,
+      (id, index) =>
+        restores.get(subtaskKey(id, index))?.inFlight === undefined ? 'open' : 'held',
+    );
     const tasks = new Map<string, TaskDescriptor[]>();
     for (const vertex of graph.vertices) {
       if (!region.has(vertex.id)) continue;
@@ -301,7 +313,7 @@ export class JobMaster {
           attemptId: newAttemptId(this.#params.store.head.generation, this.#world.ids),
           worker: this.#placement.get(vertex.id)![index]!,
         });
-        const restore = this.#restoreOf(vertex, index);
+        const restore = restores.get(subtaskKey(vertex.id, index));
         const { attempt, attemptId, worker } = execution;
         const { jobId } = this.#params;
         const descriptor = describeTask(vertex, index, connected, {

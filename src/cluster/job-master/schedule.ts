@@ -6,6 +6,7 @@
  */
 import { invalid } from '../../base/errors.ts';
 import type { JobEdge, JobGraph, JobVertex } from '../../graph/job-graph.ts';
+import type { ChannelStart } from '../../runtime/channel.ts';
 import type {
   ChannelDescriptor,
   InputDescriptor,
@@ -87,12 +88,13 @@ export interface Connected {
 
 export const subtaskKey = (vertexId: string, index: number): string => `${vertexId}#${index}`;
 
-/** Channels of all edges among `vertexIds`; a number is never used again within a job. */
+/** Channels of all edges among `vertexIds`, and how those into each subtask begin; a number is never used again within a job. */
 export function connectSubtasks(
   graph: JobGraph,
   vertexIds: ReadonlySet<string>,
   placement: Placement,
   nextChannel: () => number,
+  startOf: (vertexId: string, subtaskIndex: number) => ChannelStart = () => 'open',
 ): Connected {
   const inputs = new Map<string, InputDescriptor[]>();
   const outputs = new Map<string, OutputDescriptor[]>();
@@ -114,6 +116,7 @@ export function connectSubtasks(
           channel,
           peerSubtask: target,
           peerWorker: placement.get(edge.targetVertex)![target]!,
+          start: startOf(edge.targetVertex, target),
         };
       });
       append(outputs, subtaskKey(edge.sourceVertex, source), { edgeId: edge.id, channels });
