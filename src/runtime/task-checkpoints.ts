@@ -53,6 +53,8 @@ export class TaskCheckpoints {
   /** Commits run one after another, oldest first. */
   #commits: Promise<void> = Promise.resolve();
   #alignmentMs = 0;
+  /** From the trigger to the first barrier that came. */
+  #startDelayMs = 0;
   #persistedBytes = 0;
 
   constructor(descriptor: TaskDescriptor, services: TaskServices, parts: TaskParts) {
@@ -61,6 +63,7 @@ export class TaskCheckpoints {
     this.#parts = parts;
     // Flink's unit for it is nanoseconds.
     parts.metrics.gauge('checkpointAlignmentTime', () => this.#alignmentMs * 1e6);
+    parts.metrics.gauge('checkpointStartDelayNanos', () => this.#startDelayMs * 1e6);
     parts.metrics.gauge('checkpointPersistedData', () => this.#persistedBytes);
   }
 
@@ -74,6 +77,8 @@ export class TaskCheckpoints {
   async take({ barrier, alignmentMs, arrival }: TakenBarrier, prepared: () => void): Promise<void> {
     const { checkpointId } = barrier;
     this.#alignmentMs = alignmentMs;
+    const sinceTriggerMs = this.#services.world.clock.wallMs() - barrier.triggeredAtMs;
+    this.#startDelayMs = Math.max(0, sinceTriggerMs - alignmentMs);
     const startedMs = this.#services.world.clock.monotonicMs();
     const { operators } = this.#parts.chain;
     this.#parts.asyncState?.controller.runUnkeyed();
