@@ -18,10 +18,10 @@ import { openRocksDb } from './rocksdb.ts';
 import { keyAt } from './keys.ts';
 import { yieldToLoop } from './stores.ts';
 
-const MAX_PARALLELISM = 32_768;
+export const MAX_PARALLELISM = 32_768;
 const SIGNAL = new AbortController().signal;
-const PAYLOAD = 'x'.repeat(48);
-const RECORD = t.struct({ count: t.int64(), payload: t.string() });
+export const PAYLOAD = 'x'.repeat(48);
+export const RECORD = t.struct({ count: t.int64(), payload: t.string() });
 let incarnations = 0;
 
 export interface Placed {
@@ -135,30 +135,6 @@ export async function hotUpdatesRocksDb(
   return updates / seconds;
 }
 
-/** Fills `keys` keys over `parallelism` backends and checkpoints them. */
-export async function fill(
-  store: ObjectStore,
-  keys: number,
-  parallelism: number,
-): Promise<readonly KeyedStateHandle[]> {
-  const handles: KeyedStateHandle[] = [];
-  for (let index = 0; index < parallelism; index++) {
-    const { keyed, close } = await openBackend(store, { index, parallelism, cacheBytes: 64 << 20 });
-    const state = recordState(keyed);
-    for (let key = 0; key < keys; key++) {
-      if (subtaskOf(key, parallelism) !== index) continue;
-      keyed.setCurrentKey(key);
-      state.value = { count: key, payload: PAYLOAD };
-      if ((key & 2047) !== 0) continue;
-      keyed.residency!.trim();
-      await keyed.residency!.load(SIGNAL); // waits where writing out is behind
-    }
-    handles.push(await checkpoint(keyed, store, 1));
-    await close();
-  }
-  return handles;
-}
-
 const subtaskOf = (key: number, parallelism: number): number =>
   Math.floor(((murmurHash(hashKey(key)) % MAX_PARALLELISM) * parallelism) / MAX_PARALLELISM);
 
@@ -215,7 +191,7 @@ export async function checkpoints(
   return { durationMs: median(durations), pauseMs };
 }
 
-/** From handles to the first value read, on fresh workers with empty caches: `parallelism` backends at once. */
+/** From handles to the first record processed, on fresh workers with empty caches: `parallelism` backends at once. */
 export async function firstRead(
   store: ObjectStore,
   params: { restore: readonly KeyedStateHandle[]; keys: number; parallelism: number },
@@ -234,6 +210,7 @@ export async function firstRead(
         one.keyed.setCurrentKey(key);
       }
       if (state.value?.count !== key) throw new RangeError(`key ${key} was not restored`);
+      state.value = { count: key + 1, payload: PAYLOAD };
       return one;
     }),
   );

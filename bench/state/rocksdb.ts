@@ -2,6 +2,7 @@
  * The peer: RocksDB through its fastest Node binding, with packed multi-gets and write batches, no compression, bloom filters. The binding
  * cannot turn the write-ahead log off; it is not synced.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { RocksLevel } from '@nxtedition/rocksdb';
 
 /** What is used of the binding, which has no types. */
@@ -12,6 +13,7 @@ interface Binding {
     write(): Promise<void>;
   };
   _getManySync(keys: readonly Buffer[], options: object): readonly (Buffer | undefined)[];
+  getProperty(name: string): string;
   close(): Promise<void>;
 }
 
@@ -19,8 +21,17 @@ export interface RocksDb {
   /** Writes a batch. */
   put(entries: readonly (readonly [Buffer, Buffer])[]): Promise<void>;
   getMany(keys: readonly Buffer[]): readonly (Buffer | undefined)[];
+  /** Waits until nothing is left to flush or to compact in the background. */
+  settle(): Promise<void>;
   close(): Promise<void>;
 }
+
+const UNSETTLED = [
+  'rocksdb.mem-table-flush-pending',
+  'rocksdb.num-running-flushes',
+  'rocksdb.compaction-pending',
+  'rocksdb.num-running-compactions',
+];
 
 export async function openRocksDb(folder: string, cacheBytes: number): Promise<RocksDb> {
   const db = new RocksLevel(folder, {
@@ -35,7 +46,7 @@ export async function openRocksDb(folder: string, cacheBytes: number): Promise<R
     columns: {
       default: {
         cacheSize: cacheBytes,
-        blockSize: 16 * 1024,
+        blockSize: 4 * 1024,
         filterPolicy: 'rocksdb.BuiltinBloomFilter:10',
         compression: false,
         memtableMemoryBudget: 128 * 1024 * 1024,
@@ -50,6 +61,9 @@ export async function openRocksDb(folder: string, cacheBytes: number): Promise<R
       await batch.write();
     },
     getMany: (keys) => db._getManySync(keys, { keyEncoding: 'buffer', valueEncoding: 'buffer' }),
+    settle: async () => {
+      while (UNSETTLED.some((property) => db.getProperty(property) !== '0')) await delay(10);
+    },
     close: () => db.close(),
   };
 }

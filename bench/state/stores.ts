@@ -45,16 +45,20 @@ export class LateStore implements ObjectStore {
     return this.#inner.put(key, bytes, signal);
   }
 
-  putIfAbsent(key: string, bytes: Uint8Array, signal?: AbortSignal): Promise<ConditionalPut> {
+  async putIfAbsent(key: string, bytes: Uint8Array, signal?: AbortSignal): Promise<ConditionalPut> {
+    this.puts++;
+    await delay(this.#delayMs);
     return this.#inner.putIfAbsent(key, bytes, signal);
   }
 
-  putIfMatch(
+  async putIfMatch(
     key: string,
     bytes: Uint8Array,
     etag: ETag,
     signal?: AbortSignal,
   ): Promise<ConditionalPut> {
+    this.puts++;
+    await delay(this.#delayMs);
     return this.#inner.putIfMatch(key, bytes, etag, signal);
   }
 
