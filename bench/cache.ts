@@ -5,7 +5,7 @@
  * The tree, its flushes and compactions and all caches are the real ones; the store is memory that counts. Files and levels are as much
  * smaller than the defaults as the state is smaller than 10 GB, and so are batches: in a small state large ones would find neighbours to
  * share requests with that a large state does not have. Memory for blocks is what a budget of a twentieth of the state leaves for them.
- * Caches start cold and are warmed by three times the records that are then measured. Whole-file caching is simulated over the requests
+ * Caches start cold and are warmed by eight times the records that are then measured. Whole-file caching is simulated over the requests
  * of the run without a disk cache. Not included: the cache of live values above the tree, which takes most reads of hot keys away from all
  * sides alike, and puts.
  */
@@ -32,7 +32,7 @@ import { keyAt, writeKey, Zipf } from './state/keys.ts';
 import { plainFiles, yieldToLoop } from './state/stores.ts';
 
 export const USAGE =
-  '  --state MB    of keys and values (200; quick 50)\n  --records N   read-modify-writes that are measured, after three times as many that warm up (500,000; quick 50,000)\n  --rate N      records a second, for the dollars (10,000)\n  --percents    disk caches, of the state (5,10,25,50,100; quick 50)';
+  '  --state MB    of keys and values (200; quick 50)\n  --records N   read-modify-writes that are measured, after eight times as many that warm up (250,000; quick 50,000)\n  --rate N      records a second, for the dollars (10,000)\n  --percents    disk caches, of the state (5,10,25,50,100; quick 50)';
 
 const VALUE = Buffer.alloc(64, 0x5a);
 /** Of a key and its value in the tree. */
@@ -40,7 +40,7 @@ const ENTRY_BYTES = 85;
 const BATCH = 32;
 /** Of a twentieth of the state. */
 const MEMORY_SHARE = 3 / 8 / 20;
-const WARM_UP = 3;
+const WARM_UP = 8;
 const DOLLARS_PER_GET = 0.4e-6;
 const SECONDS_PER_MONTH = 30 * 24 * 3600;
 const FULL_SIZE = 10e9;
@@ -216,7 +216,7 @@ export async function run({
     args: [...args],
     options: {
       state: { type: 'string', default: quick ? '50' : '200' },
-      records: { type: 'string', default: quick ? '50000' : '500000' },
+      records: { type: 'string', default: quick ? '50000' : '250000' },
       rate: { type: 'string', default: '10000' },
       percents: { type: 'string', default: quick ? '50' : '5,10,25,50,100' },
     },

@@ -61,7 +61,7 @@ export async function run({
         Number(values.budget) << 20,
         quick ? 100_000 : 2_000_000,
       )),
-      ...(await cacheFigures({ quick: true, args: quick ? [] : ['--records', '200000'] })),
+      ...(await cacheFigures({ quick: true, args: quick ? [] : ['--records', '100000'] })),
     };
   } finally {
     await rm(folder, { recursive: true });

@@ -41,6 +41,29 @@ export interface ReadOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Where the tail of a file begins and ends, which holds its index and filter. Addressed like a block, but without a trailer of its own. */
+export const TAIL_BLOCK = 2 ** 20 - 1;
+
+/** An open file whose index and filter are in memory. */
+export interface TailHolder {
+  /** Set by whoever reads them; cleared by the budget's hand as it comes by. */
+  tailUsed: boolean;
+  /** They are needed no more, or their memory is: whoever still reads them has them until then. */
+  dropTail(): void;
+}
+
+/** Indexes and filters of open files: part of the same budgets as blocks. */
+export interface Tails {
+  /** From local disk, as it was written there; not verified. */
+  read(file: StoredFile, tail: BlockAddress): Uint8Array | undefined;
+  /** One that was fetched, for local disk. `bytes` must stay as they are. */
+  write(file: StoredFile, tail: BlockAddress, bytes: Uint8Array): void;
+  /** It takes so much memory from now on, until it is dropped. */
+  hold(holder: TailHolder, bytes: number): void;
+  /** It was dropped by its owner. */
+  release(holder: TailHolder): void;
+}
+
 export interface Admission {
   readonly memory: readonly BlockAddress[];
   /** Where local disk has room for all of the file, all of it goes there. */
@@ -66,5 +89,7 @@ export interface BlockSource {
   hotBlocks(file: StoredFile, limit: number): readonly number[];
   /** The blocks of that file on local disk that somebody has asked for. */
   blocksOnDisk(file: StoredFile): readonly number[];
+  /** Absent: indexes and filters stay, whatever they take. */
+  readonly tails?: Tails;
   close(): Promise<void>;
 }

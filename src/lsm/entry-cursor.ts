@@ -6,7 +6,7 @@ import { DataBlockView } from './data-block.ts';
 import { compareKeys, compareRanges } from './key-order.ts';
 import type { Memtable } from './memtable.ts';
 import type { OpenTable } from './open-table.ts';
-import { coversKey, type KeyRange } from './table-format.ts';
+import { coversKey, type KeyRange, type TableParts } from './table-format.ts';
 import { ENTRY_EXPIRES } from './table-meta.ts';
 
 export type Advance = 'entry' | 'end' | 'load';
@@ -78,9 +78,22 @@ const READ_AHEAD_BYTES = 256 * 1024;
 /** The first fetch: a short scan needs no more. */
 const FIRST_READ_BYTES = 16 * 1024;
 
+export interface OpenedTable {
+  readonly table: OpenTable;
+  readonly parts: TableParts;
+}
+
+export interface CursorRange {
+  readonly from: Uint8Array;
+  readonly to: Uint8Array | undefined;
+  readonly readAheadBytes?: number;
+}
+
 /** Entries of an open table within bounds (from inclusive, to exclusive) and the table's clip. */
 export class TableCursor implements EntryCursor {
   readonly #table: OpenTable;
+  /** Its own, whatever the table drops meanwhile. */
+  readonly #parts: TableParts;
   readonly #source: BlockSource;
   readonly #from: Uint8Array;
   readonly #to: Uint8Array | undefined;
@@ -102,21 +115,20 @@ export class TableCursor implements EntryCursor {
   valueEnd = 0;
 
   constructor(
-    table: OpenTable,
+    { table, parts }: OpenedTable,
     source: BlockSource,
-    from: Uint8Array,
-    to: Uint8Array | undefined,
-    readAheadBytes?: number,
+    { from, to, readAheadBytes }: CursorRange,
   ) {
     // Who says how much reads to the end.
     this.#readAheadMax = readAheadBytes ?? READ_AHEAD_BYTES;
     this.#readAhead = readAheadBytes ?? FIRST_READ_BYTES;
+    this.#parts = parts;
     const { smallest, largest } = table.meta;
     this.#table = table;
     this.#source = source;
     this.#from = compareKeys(from, smallest) < 0 ? smallest : from;
     this.#to = to;
-    const { index } = table.parts!;
+    const { index } = parts;
     this.#block = index.blockOf(this.#from, 0, this.#from.length);
     const end = to !== undefined && compareKeys(to, largest) < 0 ? to : largest;
     this.#lastBlock = Math.min(index.blocks - 1, index.blockOf(end, 0, end.length));
@@ -139,7 +151,7 @@ export class TableCursor implements EntryCursor {
   }
 
   async load(signal?: AbortSignal): Promise<void> {
-    const { index } = this.#table.parts!;
+    const { index } = this.#parts;
     const reads: BlockRead[] = [];
     let bytes = 0;
     for (let block = this.#block; block <= this.#lastBlock; block++) {
@@ -155,7 +167,7 @@ export class TableCursor implements EntryCursor {
   }
 
   hides(key: Uint8Array, length: number): boolean {
-    const { rangeDeletes } = this.#table.parts!;
+    const { rangeDeletes } = this.#parts;
     if (rangeDeletes.length === 0) return false;
     const { smallest, largest } = this.#table.meta;
     return (
@@ -168,8 +180,7 @@ export class TableCursor implements EntryCursor {
   #enter(): boolean {
     const loaded = this.#loaded.get(this.#block);
     const bytes =
-      loaded ??
-      this.#source.resident(this.#table, this.#table.parts!.index.address(this.#block), false);
+      loaded ?? this.#source.resident(this.#table, this.#parts.index.address(this.#block), false);
     if (bytes === undefined) return false;
     this.#loaded.delete(this.#block);
     this.#view.open(bytes);

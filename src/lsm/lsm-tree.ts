@@ -30,7 +30,7 @@ import { afterPrefix, Memtable, type MemtableSizes } from './memtable.ts';
 import { writeMemtable } from './memtable-flush.ts';
 import { MergedScan } from './merged-scan.ts';
 import { OpenTable } from './open-table.ts';
-import { coversKey } from './table-format.ts';
+import { coversKey, type TableParts } from './table-format.ts';
 import { placedTable, type TableFiles } from './table-files.ts';
 import { ENTRY, ENTRY_EXPIRES, type TableMeta } from './table-meta.ts';
 import { TABLE_DEFAULTS, type TableOptions } from './table-writer.ts';
@@ -75,6 +75,8 @@ interface OpenRun {
 /** What a lookup needs before it can go on. */
 class Wants {
   readonly tables = new Set<OpenTable>();
+  /** Until the lookup ends, whatever the budget says meanwhile. */
+  readonly opened = new Map<OpenTable, TableParts>();
   readonly blocks = new Map<number, BlockRead>();
   readonly arrived = new Map<number, Uint8Array>();
 }
@@ -242,7 +244,7 @@ export class LsmTree {
     const print = fingerprint(prefix, 0, prefix.length);
     return this.#scan(cursors, from, to, {
       signal,
-      skip: ({ parts }) => !mayContain(parts!.filter, print),
+      skip: ({ filter }) => !mayContain(filter, print),
     });
   }
 
@@ -347,7 +349,7 @@ export class LsmTree {
 
   /** An output of a compaction that may be adopted later: what is hot in it goes to the caches. `bytes` must stay as they are. */
   prepare(meta: TableMeta, bytes: Uint8Array, heat: Heat): void {
-    const table = new OpenTable(meta);
+    const table = new OpenTable(meta, this.#blocks.tails);
     table.openFrom(bytes);
     this.#prepared.set(meta.id, table);
     this.#blocks.admit(table, bytes, hotOutputs(table, heat));
@@ -375,15 +377,15 @@ export class LsmTree {
   }
 
   close(): void {
-    for (const table of this.#open.values()) this.#blocks.forget(table);
-    for (const table of this.#retired) this.#blocks.forget(table, true);
+    for (const table of this.#open.values()) this.#forget(table, false);
+    for (const table of this.#retired) this.#forget(table, true);
     this.#discardPrepared();
     this.#open.clear();
     this.#retired = [];
   }
 
   #discardPrepared(): void {
-    for (const table of this.#prepared.values()) this.#blocks.forget(table, true);
+    for (const table of this.#prepared.values()) this.#forget(table, true);
     this.#prepared.clear();
   }
 
@@ -448,11 +450,12 @@ export class LsmTree {
     wants: Wants | undefined,
     lookup: Lookup | undefined,
   ): 'settled' | 'older' | 'missing' {
-    const { parts } = table;
+    const parts = table.parts ?? wants?.opened.get(table);
     if (parts === undefined) {
       wants?.tables.add(table);
       return 'missing';
     }
+    table.tailUsed = true;
     const covered =
       parts.rangeDeletes.length > 0 && coversKey(parts.rangeDeletes, key, 0, key.length);
     const passed = covered ? 'settled' : 'older';
@@ -487,7 +490,9 @@ export class LsmTree {
             reads.map(([, read]) => read),
             options,
           ),
-      ...tables.map((table) => table.open(this.#store, signal)),
+      ...tables.map(async (table) => {
+        wants.opened.set(table, await table.open(this.#store, signal));
+      }),
     ]);
     for (const [i, [id]] of reads.entries()) wants.arrived.set(id, contents[i]!);
   }
@@ -496,15 +501,20 @@ export class LsmTree {
     memtables: readonly EntryCursor[],
     from: Uint8Array,
     to: Uint8Array | undefined,
-    options: { signal: AbortSignal | undefined; skip: (table: OpenTable) => boolean },
+    options: { signal: AbortSignal | undefined; skip: (parts: TableParts) => boolean },
   ): Promise<MergedScan> {
     const tables = this.#runs.flatMap((run) =>
       run.tables.filter(({ meta }) => meets(meta, from, to)),
     );
-    await Promise.all(tables.map((table) => table.open(this.#store, options.signal)));
-    const cursors = tables
-      .filter((table) => table.parts!.rangeDeletes.length > 0 || !options.skip(table))
-      .map((table) => new TableCursor(table, this.#blocks, from, to));
+    const opened = await Promise.all(
+      tables.map(async (table) => ({
+        table,
+        parts: await table.open(this.#store, options.signal),
+      })),
+    );
+    const cursors = opened
+      .filter(({ parts }) => parts.rangeDeletes.length > 0 || !options.skip(parts))
+      .map((one) => new TableCursor(one, this.#blocks, { from, to }));
     return new MergedScan([...memtables, ...cursors], options.signal);
   }
 
@@ -516,7 +526,7 @@ export class LsmTree {
     const file = await this.#files.write(finished.bytes);
     const epochs = { minEpoch: memtable.epoch, maxEpoch: memtable.epoch };
     const meta = placedTable(file, { ...finished, ...epochs });
-    const table = new OpenTable(meta);
+    const table = new OpenTable(meta, this.#blocks.tails);
     table.openFrom(finished.bytes);
     this.#open.set(meta.id, table);
     // Its blocks were just written by the task that is likely to read them again.
@@ -542,7 +552,7 @@ export class LsmTree {
         names.add(meta.id);
         let table = this.#open.get(meta.id);
         if (table === undefined) {
-          table = new OpenTable(meta);
+          table = new OpenTable(meta, this.#blocks.tails);
           this.#open.set(meta.id, table);
         }
         return table;
@@ -565,7 +575,12 @@ export class LsmTree {
   }
 
   #forgetRetired(): void {
-    for (const table of this.#retired) this.#blocks.forget(table, true);
+    for (const table of this.#retired) this.#forget(table, true);
     this.#retired = [];
+  }
+
+  #forget(table: OpenTable, superseded: boolean): void {
+    table.close();
+    this.#blocks.forget(table, superseded);
   }
 }

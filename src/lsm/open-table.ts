@@ -2,21 +2,33 @@
 import { MillraceError } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { readVerified } from '../storage/read-verified.ts';
-import type { StoredFile } from './block-source.ts';
+import {
+  type BlockAddress,
+  type StoredFile,
+  TAIL_BLOCK,
+  type TailHolder,
+  type Tails,
+} from './block-source.ts';
 import { openParts, type TableParts } from './table-format.ts';
 import type { TableMeta } from './table-meta.ts';
 
 /** File numbers are the process's: every tree draws from here. */
 let lastFileNo = 0;
 
-export class OpenTable implements StoredFile {
+export class OpenTable implements StoredFile, TailHolder {
   readonly fileNo = ++lastFileNo;
   readonly meta: TableMeta;
+  /** Undefined: they have not been fetched, or their memory was needed. */
   parts: TableParts | undefined;
-  #opening: Promise<void> | undefined;
+  tailUsed = false;
+  readonly #tails: Tails | undefined;
+  #opening: Promise<TableParts> | undefined;
+  #closed = false;
 
-  constructor(meta: TableMeta) {
+  /** `tails`: whose budget index and filter are part of. */
+  constructor(meta: TableMeta, tails?: Tails) {
     this.meta = meta;
+    this.#tails = tails;
   }
 
   get object(): string {
@@ -31,6 +43,12 @@ export class OpenTable implements StoredFile {
     return this.meta.length;
   }
 
+  /** Where index and filter are. */
+  get tail(): BlockAddress {
+    const { length, metaOffset } = this.meta;
+    return { index: TAIL_BLOCK, offset: metaOffset, length: length - metaOffset };
+  }
+
   /** Memory of index and filter. */
   get bytesInMemory(): number {
     const { parts } = this;
@@ -38,30 +56,67 @@ export class OpenTable implements StoredFile {
   }
 
   /** Takes index and filter from bytes that are at hand. */
-  openFrom(bytes: Uint8Array): void {
-    const { object, offset, metaOffset } = this.meta;
-    this.parts = openParts(bytes.subarray(metaOffset), { object, offset: offset + metaOffset });
+  openFrom(bytes: Uint8Array): TableParts {
+    return this.#take(bytes.subarray(this.meta.metaOffset));
   }
 
-  /** Fetches index and filter in one request, once. @throws `data` TABLE_CORRUPT, BLOCK_CORRUPT, TABLE_MISSING; `unavailable` */
-  open(store: ObjectStore, signal?: AbortSignal): Promise<void> {
-    if (this.parts !== undefined) return Promise.resolve();
+  /** Index and filter, fetched in one request unless they are here. @throws `data` TABLE_CORRUPT, BLOCK_CORRUPT, TABLE_MISSING; `unavailable` */
+  open(store: ObjectStore, signal?: AbortSignal): Promise<TableParts> {
+    if (this.parts !== undefined) return Promise.resolve(this.parts);
     this.#opening ??= this.#fetch(store, signal).finally(() => {
       this.#opening = undefined;
     });
     return this.#opening;
   }
 
-  async #fetch(store: ObjectStore, signal?: AbortSignal): Promise<void> {
-    const { object, offset, length, metaOffset } = this.meta;
-    const range = { offset: offset + metaOffset, length: length - metaOffset };
-    this.parts = await readVerified(
+  dropTail(): void {
+    this.parts = undefined;
+  }
+
+  /** Nobody opens it any more. */
+  close(): void {
+    this.#closed = true;
+    this.#tails?.release(this);
+  }
+
+  async #fetch(store: ObjectStore, signal?: AbortSignal): Promise<TableParts> {
+    const cached = this.#fromDisk();
+    if (cached !== undefined) return cached;
+    const { object, offset } = this.meta;
+    const { tail } = this;
+    const range = { offset: offset + tail.offset, length: tail.length };
+    return readVerified(
       () =>
         store.get(object, range, signal).catch((cause: unknown) => {
           throw missingOr(cause, object);
         }),
-      (bytes) => openParts(bytes, { object, offset: range.offset }),
+      (bytes) => {
+        const parts = this.#take(bytes);
+        this.#tails?.write(this, tail, bytes);
+        return parts;
+      },
     );
+  }
+
+  #fromDisk(): TableParts | undefined {
+    const bytes = this.#tails?.read(this, this.tail);
+    if (bytes === undefined) return undefined;
+    try {
+      return this.#take(bytes);
+    } catch {
+      // Not what was written: the store has the truth.
+      return undefined;
+    }
+  }
+
+  #take(bytes: Uint8Array): TableParts {
+    const { object, offset, metaOffset } = this.meta;
+    const parts = openParts(bytes, { object, offset: offset + metaOffset });
+    if (this.#closed) return parts;
+    this.parts = parts;
+    this.tailUsed = true;
+    this.#tails?.hold(this, this.bytesInMemory);
+    return parts;
   }
 }
 

@@ -34,6 +34,7 @@ export class TableIndex {
   readonly offsets: Uint32Array;
   readonly lengths: Uint32Array;
   readonly #keys: Uint8Array;
+  /** And where the last ends. */
   readonly #keyStarts: Uint32Array;
 
   constructor(bytes: Uint8Array) {
@@ -41,22 +42,24 @@ export class TableIndex {
     this.blocks = view.getUint32(0, true);
     this.offsets = new Uint32Array(this.blocks);
     this.lengths = new Uint32Array(this.blocks);
-    this.#keyStarts = new Uint32Array(2 * this.blocks);
+    this.#keyStarts = new Uint32Array(this.blocks + 1);
     // A copy: the index stays in memory, what it was read from need not.
-    this.#keys = copyOf(bytes);
+    this.#keys = new Uint8Array(bytes.length - 4 - 10 * this.blocks);
     let position = 4;
+    let keyAt = 0;
     for (let i = 0; i < this.blocks; i++) {
       this.offsets[i] = view.getUint32(position, true);
       this.lengths[i] = view.getUint32(position + 4, true);
       const length = view.getUint16(position + 8, true);
-      this.#keyStarts[2 * i] = position + 10;
+      this.#keys.set(bytes.subarray(position + 10, position + 10 + length), keyAt);
+      keyAt += length;
+      this.#keyStarts[i + 1] = keyAt;
       position += 10 + length;
-      this.#keyStarts[2 * i + 1] = position;
     }
   }
 
   get bytesInMemory(): number {
-    return this.#keys.length + 16 * this.blocks;
+    return this.#keys.length + 12 * this.blocks;
   }
 
   address(block: number): BlockAddress {
@@ -65,7 +68,7 @@ export class TableIndex {
 
   /** A key at or above the block's last and below the next block's first. */
   separator(block: number): Uint8Array {
-    return this.#keys.subarray(this.#keyStarts[2 * block], this.#keyStarts[2 * block + 1]);
+    return this.#keys.subarray(this.#keyStarts[block], this.#keyStarts[block + 1]);
   }
 
   /** @hot The block that may hold the key; `blocks` if the key is beyond the last. */
@@ -77,8 +80,8 @@ export class TableIndex {
       const middle = (low + high) >> 1;
       const order = compareRanges(
         this.#keys,
-        starts[2 * middle]!,
-        starts[2 * middle + 1]!,
+        starts[middle]!,
+        starts[middle + 1]!,
         key,
         start,
         end,

@@ -45,6 +45,7 @@ export function stateBackendOf(name: string, worker: BackendWorker): StateBacken
 }
 
 const PACK_BELOW_BYTES_DEFAULT = 256 * 1024;
+const MEMTABLE_BYTES_MAX = 32 * 1024 * 1024;
 const MANAGED_BYTES_DEFAULT = 256 * 1024 * 1024;
 
 function openForst(worker: BackendWorker): StateBackend {
@@ -52,7 +53,7 @@ function openForst(worker: BackendWorker): StateBackend {
   const managed = Number(config['taskmanager.memory.managed.size'] ?? MANAGED_BYTES_DEFAULT);
   const blocks = new CachingBlockSource({
     store,
-    memoryBytes: (3 * managed) / 8,
+    memoryBytes: managed / 2,
     disk: openDiskCache(worker),
   });
   const files = new PackedFiles({
@@ -67,11 +68,11 @@ function openForst(worker: BackendWorker): StateBackend {
       store,
       blocks,
       files,
-      cacheBytes: managed / 2,
+      cacheBytes: (3 * managed) / 8,
       executor: openExecutor(worker),
       nowMs: () => world.clock.wallMs(),
       log: (message, error) => world.logger.log('warn', message, { reason: String(error) }),
-      memtableBytes: Math.min(8 * 1024 * 1024, Math.max(64 * 1024, managed / 32)),
+      memtableBytes: Math.min(MEMTABLE_BYTES_MAX, Math.max(64 * 1024, managed / 32)),
     }),
   );
 }

@@ -25,6 +25,7 @@ import type { DiskCache } from './disk-cache.ts';
 import { missingOr } from '../open-table.ts';
 import { BlockCache, BLOCKS_PER_FILE_MAX } from './block-cache.ts';
 import { type BlockRequest, coalesce, type CoalesceLimits } from './coalesce.ts';
+import { OpenTails } from './open-tails.ts';
 import { RequestSlots } from './request-slots.ts';
 
 export interface CachingOptions extends CoalesceLimits {
@@ -84,6 +85,7 @@ export class CachingBlockSource implements BlockSource {
   readonly #options: CachingOptions;
   readonly #slots: RequestSlots;
   readonly #arriving = new Map<number, Flight>();
+  readonly tails: OpenTails;
   readonly metrics: BlockMetrics = {
     memoryHits: 0,
     diskHits: 0,
@@ -101,6 +103,7 @@ export class CachingBlockSource implements BlockSource {
     this.#disk = disk;
     this.#options = { ...CACHING_DEFAULTS, ...options };
     this.#slots = new RequestSlots(this.#options.requestsMax);
+    this.tails = new OpenTails(this.#memory, disk);
   }
 
   /** Blocks in memory. */
@@ -182,11 +185,6 @@ export class CachingBlockSource implements BlockSource {
 
   blocksOnDisk(file: StoredFile): readonly number[] {
     return this.#disk?.hotBlocks(file) ?? [];
-  }
-
-  /** Memory of indexes and filters: leaves so much less for blocks. Negative to give it back. */
-  pin(bytes: number): void {
-    this.#memory.pin(bytes);
   }
 
   async close(): Promise<void> {

@@ -17,7 +17,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { LocalDisk } from '../../base/local-disk.ts';
-import type { BlockAddress, StoredFile } from '../block-source.ts';
+import { type BlockAddress, type StoredFile, TAIL_BLOCK } from '../block-source.ts';
 import { openBlock } from '../block-trailer.ts';
 import {
   type DiskExtent,
@@ -112,6 +112,12 @@ export class DiskCache {
     }
   }
 
+  /** The bytes at that place as they were written, not verified. */
+  readStored(file: StoredFile, place: BlockAddress): Uint8Array | undefined {
+    const cached = this.#files.get(this.#keyOf(file));
+    return cached === undefined ? undefined : readPlace(cached, place);
+  }
+
   /** Whether so much can be taken in without pushing anything out. */
   hasRoom(length: number): boolean {
     return this.#bytes + length + 2 * this.#segmentBytes <= this.#params.budgetBytes;
@@ -123,6 +129,7 @@ export class DiskCache {
     if (cached === undefined) return [];
     const hot = new Set(cached.used.keys());
     for (const [block, extent] of cached.blocks) if (extent !== undefined) hot.add(block);
+    hot.delete(TAIL_BLOCK);
     return [...hot];
   }
 

@@ -46,7 +46,7 @@ function rangesOf({ parts, meta }: OpenTable, blocks: readonly number[]): readon
 export function hotOutputs(output: OpenTable, { memory, disk }: Heat): Admission {
   const inMemory = covering(output, memory);
   // What is worth memory is worth disk, too: it will leave memory one day.
-  return { memory: inMemory, disk: union(inMemory, covering(output, disk)) };
+  return { memory: inMemory, disk: [output.tail, ...union(inMemory, covering(output, disk))] };
 }
 
 function covering(output: OpenTable, ranges: readonly HotRange[]): readonly BlockAddress[] {

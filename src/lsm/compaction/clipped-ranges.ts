@@ -1,10 +1,11 @@
 /** Range deletes of an open table, within its clip. */
 import { compareKeys } from '../key-order.ts';
-import type { OpenTable } from '../open-table.ts';
+import type { OpenedTable } from '../entry-cursor.ts';
 import type { KeyRange } from '../table-format.ts';
 
-export function clippedRanges({ meta, parts }: OpenTable): readonly KeyRange[] {
-  const { rangeDeletes } = parts!;
+export function clippedRanges({ table, parts }: OpenedTable): readonly KeyRange[] {
+  const { meta } = table;
+  const { rangeDeletes } = parts;
   if (!meta.clipped) return rangeDeletes;
   const after = new Uint8Array(meta.largest.length + 1);
   after.set(meta.largest);

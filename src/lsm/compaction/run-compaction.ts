@@ -11,7 +11,7 @@
 import { copyOf } from '../../base/bytes.ts';
 import type { BlockSource } from '../block-source.ts';
 import { copyBytes } from '../data-block.ts';
-import { type EntryCursor, TableCursor } from '../entry-cursor.ts';
+import { type EntryCursor, type OpenedTable, TableCursor } from '../entry-cursor.ts';
 import { fingerprint } from '../key-fingerprint.ts';
 import { compareRanges } from '../key-order.ts';
 import { joined, listOf } from '../memtable.ts';
@@ -24,11 +24,12 @@ import { type TableOptions, TableWriter } from '../table-writer.ts';
 import type { CompactionJob } from './pick-compaction.ts';
 import { clippedRanges } from './clipped-ranges.ts';
 
+const NO_BYTES = new Uint8Array(0);
 /** Entries between two looks at other work: about 3 ms. */
 const ENTRIES_PER_SLICE = 2048;
 /** Of each run. */
 const READ_AHEAD_BYTES = 1 << 20;
-const NO_BYTES = new Uint8Array(0);
+const WHOLE_TABLE = { from: NO_BYTES, to: undefined, readAheadBytes: READ_AHEAD_BYTES };
 /** Of a buffer for a file, so that a small one has room for its index. */
 const FILE_BYTES_LEAST = 65_536;
 
@@ -87,19 +88,26 @@ class Merge {
   constructor(job: CompactionJob, params: CompactionParams) {
     this.#job = job;
     this.#params = params;
-    this.#tables = job.inputs.flatMap(({ tables }) => tables.map((meta) => new OpenTable(meta)));
+    this.#tables = job.inputs.flatMap(({ tables }) =>
+      tables.map((meta) => new OpenTable(meta, params.blocks.tails)),
+    );
   }
 
   close(): void {
-    for (const table of this.#tables) this.#params.blocks.forget(table);
+    for (const table of this.#tables) {
+      table.close();
+      this.#params.blocks.forget(table);
+    }
   }
 
   async run(): Promise<readonly TableMeta[]> {
     const { store, signal } = this.#params;
-    await Promise.all(this.#tables.map((table) => table.open(store, signal)));
+    const opened = await Promise.all(
+      this.#tables.map(async (table) => ({ table, parts: await table.open(store, signal) })),
+    );
     let at = 0;
     this.#sources = this.#job.inputs.map(({ tables }, rank) => {
-      const run = this.#tables.slice(at, at + tables.length);
+      const run = opened.slice(at, at + tables.length);
       at += tables.length;
       return new RunCursor(run, this.#params.blocks, rank);
     });
@@ -108,7 +116,7 @@ class Merge {
       await source.next(signal);
       this.#enter(source);
     }
-    if (!this.#job.bottom) this.#ranges = normalizeRanges(this.#tables.flatMap(clippedRanges));
+    if (!this.#job.bottom) this.#ranges = normalizeRanges(opened.flatMap(clippedRanges));
     await this.#merge();
     await this.#finish(undefined);
     return this.#outputs;
@@ -344,7 +352,7 @@ class KeyArena {
 
 /** The tables of a run, one after the other. */
 class RunCursor {
-  readonly #tables: readonly OpenTable[];
+  readonly #tables: readonly OpenedTable[];
   readonly #blocks: BlockSource;
   readonly #ranges: readonly KeyRange[];
   readonly #rank: number;
@@ -353,7 +361,7 @@ class RunCursor {
   cursor: EntryCursor | undefined;
 
   /** `rank`: lower ones are newer. */
-  constructor(tables: readonly OpenTable[], blocks: BlockSource, rank: number) {
+  constructor(tables: readonly OpenedTable[], blocks: BlockSource, rank: number) {
     this.#tables = tables;
     this.#blocks = blocks;
     this.#rank = rank;
@@ -395,7 +403,7 @@ class RunCursor {
           this.cursor = undefined;
           return;
         }
-        this.cursor = new TableCursor(table, this.#blocks, NO_BYTES, undefined, READ_AHEAD_BYTES);
+        this.cursor = new TableCursor(table, this.#blocks, WHOLE_TABLE);
       }
       step = this.cursor!.advance();
     }

@@ -1,8 +1,8 @@
 /**
  * What the forst backends of one worker share: the block source, the writing of files, the memory budget, compaction.
  *
- * The memory budget is split: half for live values, three eighths for blocks, the rest for memtables, indexes and filters; backends share
- * the first part by need, none below an equal share.
+ * The memory budget is split: three eighths for live values, half for blocks with the indexes and filters of open files, the rest for
+ * memtables; backends share the first part by need, none below an equal share.
  */
 import {
   COMPACTION_DEFAULTS,
@@ -59,6 +59,14 @@ export class ForstWorker {
   /** Beyond this a tree's writers wait. */
   get unflushedBytesMax(): number {
     return 4 * (this.#params.memtableBytes ?? TREE_DEFAULTS.memtableBytes);
+  }
+
+  /** Level 1 is twice what level 0 grows to: then a merge of both writes no more than it has to. */
+  get #compaction(): CompactionOptions {
+    const memtableBytes = this.#params.memtableBytes ?? TREE_DEFAULTS.memtableBytes;
+    const level0Bytes = COMPACTION_DEFAULTS.level0RunsMax * memtableBytes;
+    const level1Bytes = Math.max(COMPACTION_DEFAULTS.level1Bytes, 2 * level0Bytes);
+    return { ...COMPACTION_DEFAULTS, level1Bytes, ...this.#params.compaction };
   }
 
   async openTree(params: {
@@ -134,7 +142,7 @@ export class ForstWorker {
     },
   ): TreeCompactor {
     const { store, blocks, files, table, nowMs, log } = this.#params;
-    const options = { ...COMPACTION_DEFAULTS, ...this.#params.compaction };
+    const options = this.#compaction;
     return new TreeCompactor({
       tree,
       options,
@@ -176,7 +184,7 @@ export class ForstWorker {
       blockBytes: table.blockBytes,
       compression: table.compression,
       prefixes: STATE_KEY_PREFIXES,
-      fileBytes: { ...COMPACTION_DEFAULTS, ...this.#params.compaction }.fileBytes,
+      fileBytes: this.#compaction.fileBytes,
       nowMs: nowMs(),
       output: files.compactionOutput(attemptId),
     });
