@@ -14,7 +14,7 @@ import type { RecordBatch } from '../../src/types/record-batch.ts';
 import type { Schema } from '../../src/types/schema.ts';
 import type { Change } from './change.ts';
 import { ChangeStream } from './change-stream.ts';
-import type { Database, TextRow } from './database.ts';
+import type { Database, Session, TextRow } from './database.ts';
 import { tableText } from './identifiers.ts';
 import { LastingSession } from './lasting-session.ts';
 import { lsnText, parseLsn } from './lsn.ts';
@@ -32,6 +32,8 @@ export interface ReaderOptions<T> {
   readonly before: 'key' | 'full';
   readonly bufferBytes: number;
   readonly persistMs: number;
+  /** Ends where the log is when the split is opened. */
+  readonly untilNow: boolean;
 }
 
 interface Reached {
@@ -58,6 +60,8 @@ export class ChangesReader<T> implements SplitReader<Change<T>> {
   readonly #tables: readonly SourceTable[];
   readonly #name: string;
   readonly #slot: SlotStream;
+  /** Where the stream ends. */
+  readonly #stop: bigint | undefined;
   #segments: (readonly Segment[])[];
   /** The first reading, while it goes on. */
   #reading: Reading | undefined;
@@ -72,11 +76,13 @@ export class ChangesReader<T> implements SplitReader<Change<T>> {
     split: PostgresSplit,
     tables: readonly SourceTable[],
     position: PostgresPosition,
+    stop: bigint | undefined,
   ) {
     this.#options = options;
     this.#context = context;
     this.#split = split;
     this.#tables = tables;
+    this.#stop = stop;
     const { clock, subtaskIndex } = context;
     this.#name = `millrace reader ${subtaskIndex} ${clock.wallMs().toString(36)} ${Math.trunc(clock.monotonicMs() * 1000).toString(36)}`;
     const { database, publication, bufferBytes, persistMs } = options;
@@ -97,7 +103,7 @@ export class ChangesReader<T> implements SplitReader<Change<T>> {
     split: PostgresSplit,
     position: PostgresPosition,
   ): Promise<ChangesReader<T>> {
-    const { database, persistMs, before } = options;
+    const { database, persistMs, before, untilNow } = options;
     const session = new LastingSession({
       ...{ database, persistMs, applicationName: 'millrace reader', services: context },
     });
@@ -105,7 +111,8 @@ export class ChangesReader<T> implements SplitReader<Change<T>> {
       const tables = await session.persist((open) =>
         Promise.all(split.tables.map((table) => readSourceTable(open, table, before))),
       );
-      const reader = new ChangesReader(options, context, split, tables, position);
+      const stop = untilNow ? await session.persist(currentLsn) : undefined;
+      const reader = new ChangesReader(options, context, split, tables, position, stop);
       const from = position.phase === 'stream' ? position.lsn : split.startLsn;
       await reader.#slot.take(parseLsn(from)).catch(async (error: unknown) => {
         await reader.close();
@@ -115,6 +122,10 @@ export class ChangesReader<T> implements SplitReader<Change<T>> {
     } finally {
       await session.close();
     }
+  }
+
+  get grows(): boolean {
+    return this.#options.untilNow;
   }
 
   poll(max: number): PollResult<Change<T>> {
@@ -136,9 +147,9 @@ export class ChangesReader<T> implements SplitReader<Change<T>> {
     return position as unknown as JsonValue; // plain data
   }
 
-  /** The checkpoint that carried this position is complete. */
-  confirm(position: PostgresPosition): void {
-    if (position.phase === 'stream') this.#slot.confirm(parseLsn(position.lsn));
+  /** The checkpoint that carried this position is complete; also of a split that has ended. */
+  async confirm(position: PostgresPosition): Promise<void> {
+    if (position.phase === 'stream') await this.#slot.confirm(parseLsn(position.lsn));
   }
 
   async close(): Promise<void> {
@@ -265,7 +276,7 @@ export class ChangesReader<T> implements SplitReader<Change<T>> {
     return { values, timestamps: null };
   }
 
-  /** What the stream has by now; undefined: nothing is there yet; null: it has come to the end that was set. */
+  /** What the stream has by now; undefined: nothing is there yet; null: it has come to where it ends. */
   #readStream(max: number): Batch<T> | null | undefined {
     const stream = this.#stream!; // asked by the caller
     const before = stream.place.lsn;
@@ -292,9 +303,8 @@ export class ChangesReader<T> implements SplitReader<Change<T>> {
   }
 
   #isAtEnd({ place, nextCommitLsn }: ChangeStream<T>): boolean {
-    const { stopLsn } = this.#split;
-    if (stopLsn === null) return false;
-    const stop = parseLsn(stopLsn);
+    const stop = this.#stop;
+    if (stop === undefined) return false;
     return (
       (nextCommitLsn !== undefined && nextCommitLsn >= stop) ||
       (place.within === undefined && nextCommitLsn === undefined && place.lsn >= stop)
@@ -308,3 +318,8 @@ export class ChangesReader<T> implements SplitReader<Change<T>> {
     });
   }
 }
+
+const currentLsn = async (session: Session): Promise<bigint> => {
+  const [row] = await session.query('SELECT pg_current_wal_flush_lsn()::text AS lsn');
+  return parseLsn(row?.['lsn'] ?? '');
+};

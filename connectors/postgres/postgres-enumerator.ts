@@ -8,7 +8,7 @@
  */
 import type { JsonValue } from '../../src/base/json.ts';
 import type { EnumeratorContext, SplitEnumerator, SplitState } from '../../src/connector/source.ts';
-import type { Database, Session } from './database.ts';
+import type { Database } from './database.ts';
 import { LastingSession } from './lasting-session.ts';
 import { asSourceSplit } from './postgres-split.ts';
 import {
@@ -24,8 +24,8 @@ export interface EnumeratorOptions extends SourceNeeds {
   /** By slot: the tables that it is for. */
   readonly slots: readonly { readonly slot: string; readonly tables: readonly string[] }[];
   readonly snapshot: boolean;
-  /** Ends where the log is when slots are handed out. */
-  readonly bounded: boolean;
+  /** No slot will follow: readers end where the log is when they open. */
+  readonly untilNow: boolean;
   readonly persistMs: number;
 }
 
@@ -57,7 +57,7 @@ export class PostgresEnumerator implements SplitEnumerator {
   }
 
   async start(): Promise<void> {
-    const { bounded } = this.#options;
+    const { untilNow } = this.#options;
     if (!this.#assigned) {
       const splits = await this.#prepare();
       if (this.#closed) return;
@@ -65,7 +65,7 @@ export class PostgresEnumerator implements SplitEnumerator {
         this.#context.assign(i % this.#context.parallelism, [split]);
       this.#assigned = true; // E1
     }
-    if (bounded) this.#context.noMoreSplits();
+    if (untilNow) this.#context.noMoreSplits();
   }
 
   requestSplit(): void {}
@@ -80,7 +80,7 @@ export class PostgresEnumerator implements SplitEnumerator {
   }
 
   async #prepare(): Promise<readonly SplitState[]> {
-    const { database, slots, snapshot, bounded } = this.#options;
+    const { database, slots, snapshot } = this.#options;
     const session = this.#session;
     await session.persist((open) => checkServer(open, this.#options));
     await session.persist((open) => ensurePublication(open, this.#options));
@@ -92,10 +92,9 @@ export class PostgresEnumerator implements SplitEnumerator {
         await session.persist((open) => ensureSlot(open, slot, this.#context.logger)),
       );
     await this.#untilOlderAreOver();
-    const stopLsn = bounded ? await session.persist(currentLsn) : null;
     return slots.map(({ slot, tables }) => ({
       split: asSourceSplit({
-        ...{ slot, tables, system, stopLsn, snapshot },
+        ...{ slot, tables, system, snapshot },
         startLsn: starts.get(slot)!, // set above
       }),
       position: undefined,
@@ -121,8 +120,3 @@ export class PostgresEnumerator implements SplitEnumerator {
     }
   }
 }
-
-const currentLsn = async (open: Session): Promise<string> => {
-  const [row] = await open.query('SELECT pg_current_wal_flush_lsn()::text AS lsn');
-  return row?.['lsn'] ?? '';
-};

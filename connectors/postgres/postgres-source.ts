@@ -35,8 +35,6 @@ export interface PostgresSourceOptions<T> {
   readonly schema?: Schema<T>;
   /** Reads the rows that are there first. Default 'initial'; 'never': changes only, from the making of the slot. */
   readonly snapshot?: 'initial' | 'never';
-  /** 'latest': ends where the log is when the job starts. Default: never ends. */
-  readonly until?: 'latest';
   /** 'full': updates and deletions have the row as it was, which needs REPLICA IDENTITY FULL. Default 'key'. */
   readonly before?: 'key' | 'full';
   /** 'table': a slot for each table, `<slot>_<number>`, read in parallel; the order of transactions over tables is lost. Default 'one'. */
@@ -59,8 +57,12 @@ const MIB = 1024 * 1024;
  */
 export function postgresSource<T>(options: PostgresSourceOptions<T>): Source<Change<T>> {
   checkOptions(options);
+  return { ...sourceOf(options, false), untilNow: () => sourceOf(options, true) };
+}
+
+function sourceOf<T>(options: PostgresSourceOptions<T>, untilNow: boolean): Source<Change<T>> {
   const { database, slot, publication = slot, schema, before = 'key', malformed } = options;
-  const { slots = 'one', snapshot = 'initial', until, bufferBytes = 16 * MIB } = options;
+  const { slots = 'one', snapshot = 'initial', bufferBytes = 16 * MIB } = options;
   const tables = options.tables.map((table) => tableText(parseTableName(table)));
   const persistMs = durationMs(options.unavailableTimeout ?? '2 min');
   const changes = schema === undefined ? undefined : changeSchema(schema);
@@ -71,11 +73,11 @@ export function postgresSource<T>(options: PostgresSourceOptions<T>): Source<Cha
         ? [{ slot, tables }]
         : tables.map((table, i) => ({ slot: `${slot}_${i}`, tables: [table] })),
     snapshot: snapshot === 'initial',
-    bounded: until !== undefined,
+    untilNow,
   };
-  const reading = { database, publication, schema, before, bufferBytes, persistMs };
+  const reading = { database, publication, schema, before, bufferBytes, persistMs, untilNow };
   return {
-    boundedness: until === undefined ? 'continuous-unbounded' : 'bounded',
+    boundedness: untilNow ? 'bounded' : 'continuous-unbounded',
     ...(changes === undefined ? {} : { schema: changes }),
     ...(malformed === undefined ? {} : { malformed }),
     createEnumerator: (context, restored) => new PostgresEnumerator(enumeration, context, restored),
@@ -131,7 +133,7 @@ class PostgresReader<T> implements SourceReader<Change<T>> {
     positions: readonly SplitState[],
   ): Promise<void> {
     for (const { split, position } of positions)
-      this.#open.get(split.id)?.confirm(positionOf(position, postgresSplitOf(split.data)));
+      await this.#open.get(split.id)?.confirm(positionOf(position, postgresSplitOf(split.data)));
   }
 
   async close(): Promise<void> {}

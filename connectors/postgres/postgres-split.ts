@@ -11,8 +11,6 @@ export interface PostgresSplit {
   readonly system: string;
   /** Where the slot's stream begins. */
   readonly startLsn: string;
-  /** The stream ends here; null: never. */
-  readonly stopLsn: string | null;
   readonly snapshot: boolean;
 }
 

@@ -3,7 +3,7 @@
  * when a connection breaks.
  */
 import { MillraceError } from '../../src/base/errors.ts';
-import type { Clock, Timers } from '../../src/base/world.ts';
+import type { Clock, Logger, Timers } from '../../src/base/world.ts';
 import type { ChangeStream } from './change-stream.ts';
 import type { Database } from './database.ts';
 import { LastingSession } from './lasting-session.ts';
@@ -21,8 +21,14 @@ export interface SlotStreamOptions {
   readonly persistMs: number;
   /** Of this reader alone. */
   readonly applicationName: string;
-  readonly services: { readonly clock: Clock; readonly timers: Timers };
+  readonly services: {
+    readonly clock: Clock;
+    readonly timers: Timers;
+    readonly logger: Logger;
+  };
 }
+
+const ADVANCE_MS_MAX = 5000;
 
 export class SlotStream {
   readonly #options: SlotStreamOptions;
@@ -79,9 +85,11 @@ export class SlotStream {
     stream.restart();
   }
 
-  confirm(lsn: bigint): void {
+  /** A slot that nobody reads any more is moved on by itself; a server that cannot do so keeps more log than it has to. */
+  async confirm(lsn: bigint): Promise<void> {
     this.#confirmed = lsn;
-    this.#wal?.confirm(lsn);
+    if (this.#closed) await this.#advance(lsn);
+    else this.#wal?.confirm(lsn);
   }
 
   async close(): Promise<void> {
@@ -89,6 +97,27 @@ export class SlotStream {
     this.#wake?.();
     await this.#control.close();
     await this.#wal?.close();
+  }
+
+  async #advance(lsn: bigint): Promise<void> {
+    const { database, applicationName, services, split } = this.#options;
+    const session = new LastingSession({
+      ...{ database, applicationName, services, persistMs: ADVANCE_MS_MAX },
+    });
+    try {
+      await session.persist((open) =>
+        open.query('SELECT pg_replication_slot_advance($1, $2::pg_lsn)', [
+          split.slot,
+          lsnText(lsn),
+        ]),
+      );
+    } catch (error) {
+      services.logger.log('debug', `could not move the slot ${split.slot} on`, {
+        reason: String(error),
+      });
+    } finally {
+      await session.close();
+    }
   }
 
   async #open(from: bigint, takeOver: boolean): Promise<void> {
