@@ -6,7 +6,6 @@ import type { Change } from '../../connectors/postgres/index.ts';
 import { postgresSource, type PostgresSourceOptions } from '../../connectors/postgres/index.ts';
 import { startPostgres } from '../../scripts/services/postgres.ts';
 import { isMissing, reportMissing } from '../../scripts/services/service.ts';
-import type { JsonValue } from '../../src/base/json.ts';
 import type { Source, SourceReader, SplitReader, SplitState } from '../../src/connector/source.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import type { RecordBatch } from '../../src/types/record-batch.ts';
