@@ -236,6 +236,13 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     min: 0,
     about: 'Files smaller than this that a worker writes at the same time share an object.',
   },
+  'state.backend.forst.timer-service.cache-size': {
+    type: 'integer',
+    default: null,
+    min: 1,
+    about:
+      'Timers that memory holds of one keyed operator on one subtask; later ones lie in the tree. Not set: as many as its share of memory is enough for. (Flink counts per key group.)',
+  },
   'state.backend.forst.compaction.mode': {
     type: 'enum',
     default: 'thread',

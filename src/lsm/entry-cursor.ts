@@ -23,6 +23,8 @@ export interface EntryCursor {
   readonly valueEnd: number;
   advance(): Advance;
   load(signal?: AbortSignal): Promise<void>;
+  /** The next `advance` comes to the first entry from `key` on; false, and nothing is changed, if the cursor is there already. */
+  seek(key: Uint8Array): boolean;
   /** Whether this source deletes that key from older ones by a range. */
   hides(key: Uint8Array, length: number): boolean;
 }
@@ -68,6 +70,20 @@ export class MemtableCursor implements EntryCursor {
     return Promise.resolve();
   }
 
+  seek(key: Uint8Array): boolean {
+    const memtable = this.#memtable;
+    if (this.#at >= 0 && compareKeys(this.key, key) >= 0) return false;
+    let low = this.#at + 1;
+    let high = this.#entries.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (compareKeys(memtable.key(this.#entries[middle]!), key) < 0) low = middle + 1;
+      else high = middle;
+    }
+    this.#at = low - 1;
+    return true;
+  }
+
   hides(key: Uint8Array, length: number): boolean {
     return this.#ranges.length > 0 && coversKey(this.#ranges, key, 0, length);
   }
@@ -95,7 +111,7 @@ export class TableCursor implements EntryCursor {
   /** Its own, whatever the table drops meanwhile. */
   readonly #parts: TableParts;
   readonly #source: BlockSource;
-  readonly #from: Uint8Array;
+  #from: Uint8Array;
   readonly #to: Uint8Array | undefined;
   readonly #view = new DataBlockView();
   readonly #loaded = new Map<number, Uint8Array>();
@@ -103,6 +119,7 @@ export class TableCursor implements EntryCursor {
   #lastBlock: number;
   #slot = -1;
   #inBlock = false;
+  /** The next block is entered at `#from`. */
   #first = true;
   readonly #readAheadMax: number;
   #readAhead: number;
@@ -164,6 +181,27 @@ export class TableCursor implements EntryCursor {
     const options = signal === undefined ? { fill: false } : { fill: false, signal };
     const contents = await this.#source.read(reads, options);
     for (const [i, { block }] of reads.entries()) this.#loaded.set(block.index, contents[i]!);
+  }
+
+  seek(key: Uint8Array): boolean {
+    const started = this.keyLength > 0;
+    if (started && compareRanges(this.key, 0, this.keyLength, key, 0, key.length) >= 0)
+      return false;
+    if (compareKeys(key, this.#from) <= 0) return !started;
+    this.#from = key;
+    const block = this.#table.parts!.index.blockOf(key, 0, key.length);
+    // What was read ahead is of no use behind a gap.
+    if (block > this.#block + 1) this.#readAhead = 1;
+    for (let passed = this.#block; passed < block && this.#loaded.size > 0; passed++)
+      this.#loaded.delete(passed);
+    if (block === this.#block && this.#inBlock) {
+      this.#slot = this.#view.lowerBound(key, 0, key.length);
+      return true;
+    }
+    this.#block = block;
+    this.#inBlock = false;
+    this.#first = true;
+    return true;
   }
 
   hides(key: Uint8Array, length: number): boolean {

@@ -254,7 +254,7 @@ export class LsmTree {
     to: Uint8Array | undefined,
     signal?: AbortSignal,
   ): Promise<MergedScan> {
-    this.seal();
+    if (!this.#active.isEmpty) this.seal();
     const closing =
       this.#closing === undefined
         ? []
@@ -313,14 +313,10 @@ export class LsmTree {
     this.#newer = [];
     this.#closing = undefined;
     if (last === undefined) return this.#version;
-    const mark = Promise.withResolvers<TreeVersion>();
+    // An epoch without writes ends where the one before it does.
+    const mark = this.#marks.get(last) ?? Promise.withResolvers<TreeVersion>();
     this.#marks.set(last, mark);
-    try {
-      await this.#flushUpTo(last);
-    } catch (error) {
-      this.#marks.delete(last);
-      throw error;
-    }
+    await this.#flushUpTo(last);
     return mark.promise;
   }
 

@@ -1,5 +1,5 @@
 /**
- * All live keys of a range in order, folded over sources from newest to oldest. Used by prefix reads, restores and inspection.
+ * All live keys of a range in order, or from one place to the next, folded over sources from newest to oldest. Used by prefix reads, restores and inspection.
  *
  * With a handful of sources a linear choice of the smallest key beats a heap. Cost: one comparison per source and key.
  */
@@ -41,6 +41,15 @@ export class MergedScan {
       if (await this.#fold(key, smallest, lookup)) batch.push({ key, lookup });
     }
     return batch;
+  }
+
+  /** Goes on at the first key from `key` on; never goes back. */
+  async seek(key: Uint8Array): Promise<void> {
+    this.#started = true;
+    const moved = this.#cursors.flatMap((cursor, i) =>
+      this.#ended[i] !== true && cursor.seek(key) ? [i] : [],
+    );
+    await Promise.all(moved.map((i) => this.#advance(i)));
   }
 
   #smallest(): number {

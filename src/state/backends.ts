@@ -72,10 +72,14 @@ function openForst(worker: BackendWorker): StateBackend {
       executor: openExecutor(worker),
       nowMs: () => world.clock.wallMs(),
       log: (message, error) => world.logger.log('warn', message, { reason: String(error) }),
+      timersMost: optionalNumber(config['state.backend.forst.timer-service.cache-size']),
       memtableBytes: Math.min(MEMTABLE_BYTES_MAX, Math.max(64 * 1024, managed / 32)),
     }),
   );
 }
+
+const optionalNumber = (value: JsonValue | undefined): number | undefined =>
+  typeof value === 'number' ? value : undefined;
 
 function openExecutor({
   config,

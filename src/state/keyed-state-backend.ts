@@ -109,7 +109,7 @@ export interface InternalTimerService<N> {
   deleteEventTimeTimer(namespace: N, timestamp: number): void;
   registerProcessingTimeTimer(namespace: N, timestamp: number): void;
   deleteProcessingTimeTimer(namespace: N, timestamp: number): void;
-  /** Every timer of this service within the backend's range, any order. */
+  /** Every timer of this service that memory holds: all of them where there is no residency. Any order. */
   forEachTimer(
     domain: 'event' | 'processing',
     visit: (key: unknown, namespace: N, timestamp: number) => void,

@@ -20,7 +20,11 @@ let incarnations = 0;
 
 export function forstInMemory(
   store: MemoryStore,
-  options: { readonly cacheBytes?: number; readonly memtableBytes?: number } = {},
+  options: {
+    readonly cacheBytes?: number;
+    readonly memtableBytes?: number;
+    readonly timersMost?: number;
+  } = {},
 ): ForstStateBackend {
   const mirror = mirrors.get(store) ?? new Map<string, Uint8Array>();
   mirrors.set(store, mirror);
@@ -57,6 +61,7 @@ export function forstInMemory(
       files,
       cacheBytes: options.cacheBytes ?? 1 << 20,
       memtableBytes: options.memtableBytes ?? 4096,
+      timersMost: options.timersMost,
       table: { blockBytes: 512 },
       opensTablesAtRestore: true,
       compaction: { level0RunsMax: 2, level1Bytes: 4096, fileBytes: 2048 },

@@ -21,9 +21,13 @@ import { MemoryStore } from '../storage/memory-store.ts';
 import { keyGroupRangeOf } from '../types/key-group.ts';
 import { hashKey, murmurHash } from '../types/key-hash.ts';
 import { t } from '../types/t.ts';
+import { timerModelTests } from './timer-model.ts';
 
 const MAX_PARALLELISM = 64;
 const text = t.string();
+
+/** Files of different attempts have different names. */
+let attempts = 0;
 
 interface Opened {
   readonly index?: number;
@@ -51,7 +55,7 @@ export function stateBackendContract(
   }: Opened = {}): Promise<KeyedStateBackend> => {
     const params: KeyedBackendParams = {
       operatorId: 'operator',
-      attemptId: 'attempt',
+      attemptId: `attempt${++attempts}`,
       keySchema: text,
       keyGroupRange: keyGroupRangeOf(index, parallelism, MAX_PARALLELISM),
       maxParallelism: MAX_PARALLELISM,
@@ -80,6 +84,7 @@ export function stateBackendContract(
     kindTests(open);
     ttlTests(open);
     timerTests(open, snapshot);
+    timerModelTests({ open, snapshot, subtaskOf });
     snapshotTests(open, snapshot);
   });
 }

@@ -126,7 +126,11 @@ export class KeyedOperatorHarness {
     const harness = new KeyedOperatorHarness({ store, operator: operator(), keyed, operatorState });
     await harness.#operator.open(harness.#context({ index, parallelism }, from !== undefined));
     // Restored timers: a harness fires them without waiting.
-    await keyed.residency?.load(new AbortController().signal);
+    const { signal } = new AbortController();
+    while (keyed.advanceWatermark(Number.NEGATIVE_INFINITY, 1) === 'load')
+      await keyed.residency!.load(signal);
+    while (keyed.advanceProcessingTime(Number.NEGATIVE_INFINITY, 1) === 'load')
+      await keyed.residency!.load(signal);
     return harness;
   }
 

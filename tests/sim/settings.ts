@@ -141,6 +141,7 @@ function drawBackend(random: SeededRandom, slow: SlowReads | undefined): Record<
     'execution.async-state.buffer-size': random.pick([1, 1000]),
     'taskmanager.memory.managed.size': random.pick([1_048_576, 268_435_456]),
     'state.backend.forst.pack-below': random.pick([0, 262_144]),
+    'state.backend.forst.timer-service.cache-size': random.pick([1, 10, null]),
   };
 }
 

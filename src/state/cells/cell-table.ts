@@ -42,9 +42,15 @@ export interface TimerTable {
   add(namespace: unknown, namespaceId: unknown, value: unknown): StoredCell;
   /** Takes a cell of the current key out. */
   drop(cell: StoredCell): void;
-  /** Deletes a timer of the current key that is not here, but may be elsewhere. */
-  dropUnknown?(namespace: unknown, timestamp: number): void;
   cells(): readonly StoredCell[];
-  /** Adds a cell read from a snapshot. */
+  /** @hot Timers of this time and later may be elsewhere; +Infinity: all timers are here. */
+  readonly headEnd: number;
+  /** From `headEnd` on: registers a timer of the current key where it belongs; false: it belongs here. */
+  addBeyond?(namespace: unknown, timestamp: number): boolean;
+  /** The same for deletion; false: if it exists, it is here. */
+  dropBeyond?(namespace: unknown, timestamp: number): boolean;
+  /** The timers that come next are elsewhere and may be due: the backend's next load is to bring them. */
+  noteHead?(): void;
+  /** Adds a cell that was stored. */
   restoreCell(keyId: unknown, cell: Omit<StoredCell, 'next'>): void;
 }

@@ -79,18 +79,19 @@ export class CellTimerService<N, T extends TimerTable> implements InternalTimerS
       visit(cell.key, cell.namespace as N, timerOf(cell).timestamp); // namespaces of this service
   }
 
-  /** When the earliest timer is due; +Infinity for none. */
+  /** When the earliest timer is due, at the earliest; +Infinity for none. */
   next(domain: TimerDomain): number {
-    return this.#queues[domain].first;
+    const { first } = this.#queues[domain];
+    return first === Number.POSITIVE_INFINITY ? this.tables[domain].headEnd : first;
   }
 
   /**
-   * Fires the earliest live timer with timestamp <= `until`. 'load': what it reads is not resident; it and the next ones have noted what
-   * they need.
+   * Fires the earliest live timer with timestamp <= `until`. 'load': it is not in memory, or what it reads is not; it and the next ones
+   * have noted what they need.
    */
   fireNext(domain: TimerDomain, until: number): 'fired' | 'none' | 'load' {
     const timer = this.#queues[domain].peek(until);
-    if (timer === undefined) return 'none';
+    if (timer === undefined) return this.#lacksHead(domain, until) ? 'load' : 'none';
     if (this.#prepares && !this.#prepare(timer)) {
       this.#queues[domain].ahead(until, TIMERS_AHEAD, (next) => this.#prepare(next));
       return 'load';
@@ -104,12 +105,27 @@ export class CellTimerService<N, T extends TimerTable> implements InternalTimerS
     return 'fired';
   }
 
+  /** Whether the next timers are elsewhere, and may be due. */
+  #lacksHead(domain: TimerDomain, until: number): boolean {
+    const table = this.tables[domain];
+    const { headEnd } = table;
+    if (this.#queues[domain].first !== Number.POSITIVE_INFINITY) return false;
+    if (headEnd === Number.POSITIVE_INFINITY || headEnd > until) return false;
+    table.noteHead!();
+    return true;
+  }
+
   #prepare(timer: Timer): boolean {
     this.#params.setKey(timer.key);
     return this.#params.target.prepareTimer!(timer.timestamp, timer.namespace as N); // as above
   }
 
-  /** Adds a timer read from a snapshot. */
+  /** Takes the latest timers out of the queue, about `count`; their cells stay. */
+  takeLatest(domain: TimerDomain, count: number): ReturnType<TimerQueue['takeLatest']> {
+    return this.#queues[domain].takeLatest(count);
+  }
+
+  /** Adds a timer that was stored. */
   restore(domain: TimerDomain, { key, keyGroup, namespace, timestamp }: RestoredTimer): void {
     const namespaceId = this.#params.identify(namespace);
     const timer = new Timer(key, keyGroup, namespace, namespaceId, timestamp);
@@ -126,9 +142,10 @@ export class CellTimerService<N, T extends TimerTable> implements InternalTimerS
   /** @hot A timer at +Infinity never fires and is not kept. */
   #register(domain: TimerDomain, namespace: N, timestamp: number): void {
     if (timestamp === Number.POSITIVE_INFINITY) return;
+    const table = this.tables[domain];
+    if (timestamp >= table.headEnd && table.addBeyond!(namespace, timestamp)) return;
     const { context } = this.#params;
     const namespaceId = this.#params.identify(namespace);
-    const table = this.tables[domain];
     for (let cell = table.head(); cell !== undefined; cell = cell.next) {
       if (cell.namespaceId === namespaceId && timerOf(cell).timestamp === timestamp) return;
     }
@@ -138,9 +155,10 @@ export class CellTimerService<N, T extends TimerTable> implements InternalTimerS
   }
 
   #delete(domain: TimerDomain, namespace: N, timestamp: number): void {
+    const table = this.tables[domain];
+    if (timestamp >= table.headEnd && table.dropBeyond!(namespace, timestamp)) return;
     const timer = this.#unlink(domain, this.#params.identify(namespace), timestamp);
-    if (timer !== undefined) timer.deleted = true;
-    else this.tables[domain].dropUnknown?.(namespace, timestamp);
+    if (timer !== undefined) this.#queues[domain].drop(timer);
   }
 
   #unlink(domain: TimerDomain, namespaceId: unknown, timestamp: number): Timer | undefined {

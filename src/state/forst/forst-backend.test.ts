@@ -5,3 +5,6 @@ stateBackendContract('forst', (store) => forstInMemory(store));
 stateBackendContract('forst without a cache', (store) =>
   forstInMemory(store, { cacheBytes: 0, memtableBytes: 256 }),
 );
+stateBackendContract('forst with few timers in memory', (store) =>
+  forstInMemory(store, { timersMost: 7 }),
+);

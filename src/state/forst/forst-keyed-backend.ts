@@ -20,10 +20,8 @@ import { schemaFromJson, schemaToJson } from '../../types/schema-json.ts';
 import type { Schema } from '../../types/schema.ts';
 import { buildState } from '../cells/build-state.ts';
 import { foldOf } from '../cells/fold-of.ts';
-import { fireTimers } from '../cells/fire-timers.ts';
 import { KeyContext } from '../cells/key-context.ts';
 import { elementSchema, hasTtl, refuseGeneric, storedSchema } from '../cells/stored-value.ts';
-import { CellTimerService, type TimerDomain } from '../cells/timer-service.ts';
 import { UserKeyOrder } from '../cells/user-key-order.ts';
 import { type Stamped, TtlMapState, TtlRule } from '../cells/ttl-states.ts';
 import type { MapStateDescriptor, StateDescriptor, SyncStateOf } from '../descriptor.ts';
@@ -44,26 +42,22 @@ import type { ForstWorker } from './forst-worker.ts';
 import { Loads } from './loads.ts';
 import type { Manifest } from './manifest.ts';
 import { MapCache } from './map-cache.ts';
-import { boundsOf, parseStateKey, readOrdered, StateKeyWriter } from './state-key.ts';
+import { boundsOf, parseStateKey, StateKeyWriter } from './state-key.ts';
 import { StateRegistry } from './state-registry.ts';
 import { StateValues } from './state-values.ts';
-import { ForstTimerTable } from './timer-table.ts';
+import { ForstTimers } from './forst-timers.ts';
+import { TIMER_BYTES } from './timer-table.ts';
 import { WriteBack } from './write-back.ts';
 
-/** Keys visited, or timers restored, between two looks at other work. */
+/** Keys visited between two looks at other work. */
 const SCAN_BATCH = 1024;
+/** Timers in memory, however little there is of it. */
+const TIMERS_LEAST = 1024;
 
 export interface RestoredTrees {
   readonly manifests: readonly Manifest[];
   readonly data: LsmTree;
   readonly timers: LsmTree;
-}
-
-interface TimerStates {
-  readonly service: CellTimerService<unknown, ForstTimerTable>;
-  readonly domain: TimerDomain;
-  readonly table: ForstTimerTable;
-  readonly decodeNamespace: (bytes: Uint8Array) => unknown;
 }
 
 export class ForstKeyedBackend implements KeyedStateBackend, Residency {
@@ -79,10 +73,7 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
   readonly #timerTree: LsmTree;
   readonly #keyCodec;
   readonly #states = new Map<string, CellCache | MapCache>();
-  readonly #services = new Map<string, CellTimerService<unknown, ForstTimerTable>>();
-  readonly #timers = new Map<number, TimerStates>();
-  #timersLoaded: boolean;
-  #loadingTimers: Promise<void> | undefined;
+  readonly #timers: ForstTimers;
   #watermark = Number.NEGATIVE_INFINITY;
   #snapshot: ForstSnapshot | undefined;
   #flushFailure: unknown;
@@ -101,9 +92,18 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
     );
     this.#data = restored.data;
     this.#timerTree = restored.timers;
-    this.#timersLoaded = restored.timers.version.runs.length === 0;
-    this.#writeBack = new WriteBack(() => worker.cacheBytesOf(this));
+    this.#writeBack = new WriteBack(() => worker.cacheBytesOf(this) - this.#timers.bytes);
     this.#loads = new Loads(this.#data, this.#writeBack);
+    this.#timers = new ForstTimers({
+      backend: params,
+      context: this.#context,
+      tree: this.#timerTree,
+      writeBack: this.#writeBack,
+      registry: this.#registry,
+      keysOf: (state, namespaceSchema) => this.#keysWriter(state, namespaceSchema, undefined),
+      watermark: () => this.#watermark,
+      most: () => worker.timersMost ?? this.#timersAffordable(),
+    });
     worker.register(this);
   }
 
@@ -117,7 +117,7 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
 
   /** Memory of live values. */
   get cachedBytes(): number {
-    return this.#writeBack.bytes;
+    return this.#writeBack.bytes + this.#timers.bytes;
   }
 
   /** Memory of memtables, indexes and filters. */
@@ -151,56 +151,20 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
     namespaceSchema: Schema<N>,
     target: TimerTarget<N>,
   ): InternalTimerService<N> {
-    if (this.#services.has(name))
-      throw invalid('DUPLICATE_STATE', `timer service "${name}" is registered twice`);
-    const identify = keyIdentity(namespaceSchema);
-    const tables = {
-      event: this.#timerTable(name, 'event', namespaceSchema),
-      processing: this.#timerTable(name, 'processing', namespaceSchema),
-    };
-    const service = new CellTimerService<N, ForstTimerTable>({
-      context: this.#context,
-      target,
-      identify,
-      tables: { event: tables.event.table, processing: tables.processing.table },
-      setKey: (key) => this.setCurrentKey(key),
-      identifyKey: keyIdentity(this.#params.keySchema),
-      watermark: () => this.#watermark,
-      resident: false,
-    });
-    const erased = service as CellTimerService<unknown, ForstTimerTable>; // namespaces are opaque to the backend
-    this.#services.set(name, erased);
-    const codec = keyCodec(namespaceSchema);
-    for (const domain of ['event', 'processing'] as const) {
-      const { number, table } = tables[domain];
-      this.#timers.set(number, {
-        service: erased,
-        domain,
-        table,
-        decodeNamespace: (bytes) => codec.decode(new ByteReader(bytes)),
-      });
-    }
-    return service;
+    return this.#timers.register(name, namespaceSchema, target);
   }
 
   advanceWatermark(watermark: number, limit: number): TimerProgress {
     this.#watermark = watermark;
-    if (!this.#timersLoaded) return 'load';
-    return fireTimers(this.#services, 'event', watermark, limit);
+    return this.#timers.fire('event', watermark, limit);
   }
 
   advanceProcessingTime(now: number, limit: number): TimerProgress {
-    if (!this.#timersLoaded) return 'load';
-    return fireTimers(this.#services, 'processing', now, limit);
+    return this.#timers.fire('processing', now, limit);
   }
 
   nextProcessingTime(): number {
-    // Until restored timers are there, one may be due at once.
-    if (!this.#timersLoaded) return Number.NEGATIVE_INFINITY;
-    let next = Number.POSITIVE_INFINITY;
-    for (const service of this.#services.values())
-      next = Math.min(next, service.next('processing'));
-    return next;
+    return this.#timers.next('processing');
   }
 
   async applyToAllKeys<N>(
@@ -254,7 +218,7 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
   notifyCheckpointAborted(): void {}
 
   get missing(): number {
-    return this.#loads.missing + (this.#timersLoaded ? 0 : 1);
+    return this.#loads.missing;
   }
 
   get overloaded(): boolean {
@@ -262,14 +226,11 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
   }
 
   async load(signal: AbortSignal): Promise<void> {
-    await Promise.all([
-      this.#loads.load(signal),
-      this.#timersLoaded ? undefined : this.#loadTimers(signal),
-      this.#relieve(),
-    ]);
+    await Promise.all([this.#loads.load(signal), this.#timers.load(signal), this.#relieve()]);
   }
 
   trim(inUse?: (keyId: unknown) => boolean): void {
+    this.#timers.trim();
     this.#writeBack.evict(inUse);
     this.#writeOut();
     this.#worker.compactIfNeeded(this.#data);
@@ -278,6 +239,7 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
 
   async close(): Promise<void> {
     this.#abort.abort();
+    this.#timers.close();
     this.#worker.unregister(this);
     this.#snapshot?.discard();
     this.#worker.closeTree(this.#data);
@@ -405,58 +367,10 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
     });
   }
 
-  #timerTable(
-    name: string,
-    domain: TimerDomain,
-    namespaceSchema: Schema<unknown>,
-  ): { readonly number: number; readonly table: ForstTimerTable } {
-    const { number } = this.#registry.register({
-      name,
-      kind: `${domain}-timers`,
-      schema: undefined,
-      namespaceSchema,
-      userKeySchema: undefined,
-    });
-    const table = new ForstTimerTable({
-      context: this.#context,
-      tree: this.#timerTree,
-      writeBack: this.#writeBack,
-      keys: this.#keysWriter(number, namespaceSchema, undefined),
-      loaded: this.#timersLoaded,
-    });
-    return { number, table };
-  }
-
-  #loadTimers(signal: AbortSignal): Promise<void> {
-    this.#loadingTimers ??= this.#scanTimers(signal).finally(() => {
-      this.#loadingTimers = undefined;
-    });
-    return this.#loadingTimers;
-  }
-
-  async #scanTimers(signal: AbortSignal): Promise<void> {
-    const { smallest } = boundsOf(this.keyGroupRange);
-    const scan = await this.#timerTree.scanRange(smallest, undefined, signal);
-    for (;;) {
-      const batch = await scan.next(SCAN_BATCH);
-      if (batch.length === 0) break;
-      for (const { key } of batch) this.#restoreTimer(key);
-      await this.#params.yieldToLoop();
-    }
-    for (const { table } of this.#timers.values()) table.setLoaded();
-    this.#timersLoaded = true;
-  }
-
-  #restoreTimer(bytes: Uint8Array): void {
-    const parts = parseStateKey(bytes);
-    const timers = this.#timers.get(parts.state);
-    if (timers === undefined || timers.table.wasDropped(bytes)) return;
-    timers.service.restore(timers.domain, {
-      key: this.#keyCodec.decode(new ByteReader(parts.key)),
-      keyGroup: parts.keyGroup,
-      namespace: timers.decodeNamespace(parts.userKey),
-      timestamp: readOrdered(parts.namespace),
-    });
+  /** Half of what live values and timers may take. */
+  #timersAffordable(): number {
+    const bytes = this.#worker.cacheBytesOf(this) / 2;
+    return Math.max(TIMERS_LEAST, Math.floor(bytes / TIMER_BYTES));
   }
 
   /** Keys that hold a value of a state in a namespace: those in the tree once everything has been written to it. */

@@ -28,6 +28,8 @@ export interface ForstWorkerParams {
   /** For live values of all backends of the worker. */
   readonly cacheBytes: number;
   readonly memtableBytes?: number;
+  /** Timers that memory holds of one backend. Default: as many as half of its live values' share is enough for. */
+  readonly timersMost?: number | undefined;
   readonly table?: Partial<TableOptions>;
   /** Indexes and filters are fetched before the first record, instead of when they are needed. Default false. */
   readonly opensTablesAtRestore?: boolean;
@@ -59,6 +61,10 @@ export class ForstWorker {
   /** Beyond this a tree's writers wait. */
   get unflushedBytesMax(): number {
     return 4 * (this.#params.memtableBytes ?? TREE_DEFAULTS.memtableBytes);
+  }
+
+  get timersMost(): number | undefined {
+    return this.#params.timersMost;
   }
 
   /** Level 1 is twice what level 0 grows to: then a merge of both writes no more than it has to. */

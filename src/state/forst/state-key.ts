@@ -69,6 +69,14 @@ export function boundsOf(range: { start: number; end: number }): {
   };
 }
 
+/** Where the timers of a key group begin that are due at `timestamp` or later. */
+export function timersFrom(keyGroup: number, state: number, timestamp: number): Uint8Array {
+  const writer = new ByteWriter(HEAD_BYTES + 8);
+  for (const byte of [keyGroup >>> 8, keyGroup, state >>> 8, state, 8]) writer.u8(byte);
+  writeOrdered(writer, timestamp);
+  return copyOf(writer.view());
+}
+
 /** Writes the keys of one state; what it returns is overwritten by the next. */
 export class StateKeyWriter {
   readonly #writer = new ByteWriter(128);

@@ -185,6 +185,8 @@ export class StateTable implements CellTable, TimerTable {
   readonly layout: BucketLayout;
   readonly context: SnapshotContext;
   readonly buckets: (Bucket | undefined)[];
+  /** Of timers: all are here. */
+  readonly headEnd = Number.POSITIVE_INFINITY;
   #cell: Cell | undefined;
   #version = -1;
   #namespaceId: unknown = undefined;

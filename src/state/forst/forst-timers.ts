@@ -1,0 +1,248 @@
+/**
+ * The timers of one forst backend: services over tables whose heads lie in memory, under one limit.
+ *
+ * A head that is nearly used up is followed by the next one in the background; one that is used up and whose successors may be due is
+ * waited for by the backend's `load`. When the heads outgrow the limit, the latest timers of the largest leave.
+ */
+import { ByteReader } from '../../base/bytes.ts';
+import { invalid } from '../../base/errors.ts';
+import type { LsmTree } from '../../lsm/lsm-tree.ts';
+import { keyCodec, keyIdentity } from '../../types/key-codec.ts';
+import type { Schema } from '../../types/schema.ts';
+import { fireTimers } from '../cells/fire-timers.ts';
+import type { KeyContext } from '../cells/key-context.ts';
+import { CellTimerService, type RestoredTimer, type TimerDomain } from '../cells/timer-service.ts';
+import type { KeyedBackendParams, TimerProgress, TimerTarget } from '../keyed-state-backend.ts';
+import { parseStateKey, readOrdered, type StateKeyWriter } from './state-key.ts';
+import type { StateRegistry } from './state-registry.ts';
+import { readTimerHead, type StoredTimer } from './timer-head.ts';
+import { ForstTimerTable, TIMER_BYTES } from './timer-table.ts';
+import type { WriteBack } from './write-back.ts';
+
+/** Timers read, or written out, in one go: about 10 ms. */
+const HEAD_MOST = 32_768;
+const SPILL_MOST = 8192;
+/** Timers decoded between two looks at other work. */
+const DECODE_BATCH = 1024;
+const DOMAINS = ['event', 'processing'] as const;
+
+interface TimerStates {
+  readonly service: CellTimerService<unknown, ForstTimerTable>;
+  readonly domain: TimerDomain;
+  readonly table: ForstTimerTable;
+  readonly number: number;
+  readonly decode: (timer: StoredTimer) => RestoredTimer;
+  reading: Promise<void> | undefined;
+  /** The last reading ahead of need has failed: the next one waits for need. */
+  failed: boolean;
+}
+
+export interface ForstTimersParams {
+  readonly backend: KeyedBackendParams;
+  readonly context: KeyContext;
+  readonly tree: LsmTree;
+  readonly writeBack: WriteBack;
+  readonly registry: StateRegistry;
+  readonly keysOf: (state: number, namespaceSchema: Schema<unknown>) => StateKeyWriter;
+  readonly watermark: () => number;
+  /** Timers that memory may hold now. */
+  readonly most: () => number;
+}
+
+export class ForstTimers {
+  readonly #params: ForstTimersParams;
+  readonly #fresh: boolean;
+  readonly #services = new Map<string, CellTimerService<unknown, ForstTimerTable>>();
+  readonly #all: TimerStates[] = [];
+  readonly #abort = new AbortController();
+
+  constructor(params: ForstTimersParams) {
+    this.#params = params;
+    this.#fresh = params.tree.version.runs.length === 0;
+  }
+
+  /** Timers in memory. */
+  get size(): number {
+    return this.#all.reduce((sum, { table }) => sum + table.size, 0);
+  }
+
+  get bytes(): number {
+    return this.size * TIMER_BYTES;
+  }
+
+  /** @throws `invalid` DUPLICATE_STATE */
+  register<N>(
+    name: string,
+    namespaceSchema: Schema<N>,
+    target: TimerTarget<N>,
+  ): CellTimerService<N, ForstTimerTable> {
+    if (this.#services.has(name))
+      throw invalid('DUPLICATE_STATE', `timer service "${name}" is registered twice`);
+    const { backend, context, watermark } = this.#params;
+    const tables = {
+      event: this.#table(name, 'event', namespaceSchema),
+      processing: this.#table(name, 'processing', namespaceSchema),
+    };
+    const service = new CellTimerService<N, ForstTimerTable>({
+      context,
+      target,
+      identify: keyIdentity(namespaceSchema),
+      tables: { event: tables.event.table, processing: tables.processing.table },
+      setKey: (key) => context.set(key),
+      identifyKey: keyIdentity(backend.keySchema),
+      watermark,
+      resident: false,
+    });
+    const erased = service as CellTimerService<unknown, ForstTimerTable>; // namespaces are opaque to the backend
+    this.#services.set(name, erased);
+    const decode = decoder(backend.keySchema, namespaceSchema);
+    for (const domain of DOMAINS)
+      this.#all.push({
+        ...tables[domain],
+        service: erased,
+        domain,
+        decode,
+        reading: undefined,
+        failed: false,
+      });
+    return service;
+  }
+
+  fire(domain: TimerDomain, until: number, limit: number): TimerProgress {
+    return fireTimers(this.#services, domain, until, limit);
+  }
+
+  /** When the first timer may be due. */
+  next(domain: TimerDomain): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const service of this.#services.values()) next = Math.min(next, service.next(domain));
+    return next;
+  }
+
+  /** Reads the heads that are waited for. */
+  async load(signal: AbortSignal): Promise<void> {
+    await Promise.all(
+      this.#all.map(async (states) => {
+        if (!states.table.needed) return;
+        // One that began ahead of need may fail; then this one counts.
+        await states.reading?.catch(() => {});
+        if (states.table.needed) await this.#read(states, signal);
+      }),
+    );
+  }
+
+  /** Keeps the limit, and reads ahead. */
+  trim(): void {
+    const most = this.#params.most();
+    while (this.size > most && this.#spill(most));
+    for (const states of this.#all) {
+      const { table, reading, failed } = states;
+      if (table.end === undefined || reading !== undefined || failed) continue;
+      if (4 * table.size > this.#share(most)) continue;
+      this.#read(states, this.#abort.signal).catch(() => {
+        states.failed = true;
+      });
+    }
+  }
+
+  close(): void {
+    this.#abort.abort();
+  }
+
+  #table(
+    name: string,
+    domain: TimerDomain,
+    namespaceSchema: Schema<unknown>,
+  ): Pick<TimerStates, 'number' | 'table'> {
+    const { registry, context, tree, writeBack, keysOf } = this.#params;
+    const { number } = registry.register({
+      name,
+      kind: `${domain}-timers`,
+      schema: undefined,
+      namespaceSchema,
+      userKeySchema: undefined,
+    });
+    const keys = keysOf(number, namespaceSchema);
+    const table = new ForstTimerTable({ context, tree, writeBack, keys, fresh: this.#fresh });
+    return { number, table };
+  }
+
+  /** Of the limit, for a table that has timers. */
+  #share(most: number): number {
+    const tables = this.#all.filter(({ table }) => table.size > 0 || table.end !== undefined);
+    return most / Math.max(1, tables.length);
+  }
+
+  /** False: the largest head is being read, and its end may not move. */
+  #spill(most: number): boolean {
+    const { service, domain, table, reading } = this.#all.reduce((a, b) =>
+      b.table.size > a.table.size ? b : a,
+    );
+    if (reading !== undefined) return false;
+    const count = Math.max(1, Math.min(SPILL_MOST, most >> 3));
+    const { timers, end } = service.takeLatest(domain, count);
+    const before = table.end;
+    // A place within a key group that was the end remains it, where nothing left.
+    const unchanged =
+      before?.timestamp === end.timestamp && before.keyGroup === end.keyGroup ? before : undefined;
+    const identify = keyIdentity(this.#params.backend.keySchema);
+    table.spill(identify, timers, unchanged ?? { ...end, bytes: undefined });
+    return true;
+  }
+
+  #read(states: TimerStates, signal: AbortSignal): Promise<void> {
+    states.reading = this.#readHead(states, signal).finally(() => {
+      states.reading = undefined;
+    });
+    return states.reading;
+  }
+
+  async #readHead(states: TimerStates, signal: AbortSignal): Promise<void> {
+    const { table, number, decode, service, domain } = states;
+    const { tree, backend, most } = this.#params;
+    const { keyGroupRange, yieldToLoop } = backend;
+    table.beginReading();
+    try {
+      const head = await readTimerHead({
+        tree,
+        state: number,
+        keyGroups: keyGroupRange,
+        after: table.end!, // only where there is more
+        most: Math.max(1, Math.min(HEAD_MOST, Math.floor(this.#share(most()) / 2))),
+        yieldToLoop,
+        signal,
+      });
+      const decoded: RestoredTimer[] = [];
+      for (const timer of head.timers) {
+        decoded.push(decode(timer));
+        if (decoded.length % DECODE_BATCH === 0) await yieldToLoop();
+      }
+      // From here on at once.
+      table.extend(head);
+      for (const [i, { bytes }] of head.timers.entries())
+        if (!table.hasChanged(bytes)) service.restore(domain, decoded[i]!);
+      for (const timer of table.addedSince(head.end)) service.restore(domain, decode(timer));
+      states.failed = false;
+    } finally {
+      table.endReading();
+    }
+  }
+}
+
+function decoder(
+  keySchema: Schema<unknown>,
+  namespaceSchema: Schema<unknown>,
+): TimerStates['decode'] {
+  const keys = keyCodec(keySchema);
+  const namespaces = keyCodec(namespaceSchema);
+  return ({ bytes }) => {
+    const parts = parseStateKey(bytes);
+    return {
+      key: keys.decode(new ByteReader(parts.key)),
+      keyGroup: parts.keyGroup,
+      // In the place of the user key.
+      namespace: namespaces.decode(new ByteReader(parts.userKey)),
+      timestamp: readOrdered(parts.namespace),
+    };
+  };
+}
