@@ -36,6 +36,8 @@ export interface TargetLink {
   readonly delayMostMs: number;
   /** An access has its effect, and the caller sees `unavailable`. */
   readonly lostAnswerProbability: number;
+  /** Called before and after each access; false: the caller is dead. */
+  step?(what: string): boolean;
 }
 
 export class CollectTarget<T> {
@@ -106,16 +108,22 @@ export function collectSink<T>(
   };
 }
 
-async function reach(link: TargetLink | undefined, timers: Timers, effect: () => void) {
+async function reach(
+  link: TargetLink | undefined,
+  timers: Timers,
+  { what, effect }: { readonly what: string; readonly effect: () => void },
+): Promise<void> {
   if (link === undefined) {
     effect();
     return;
   }
   const { random, delayMostMs, lostAnswerProbability } = link;
+  if (link.step?.(`before ${what}`) === false) return new Promise(() => {});
   const travel = (): Promise<void> =>
     new Promise((resolve) => void timers.after(random.float(0, delayMostMs), resolve));
   await travel();
   effect();
+  if (link.step?.(`after ${what}`) === false) return new Promise(() => {});
   const lost = random.chance(lostAnswerProbability);
   await travel();
   if (lost) throw new MillraceError('unavailable', 'TARGET_UNAVAILABLE', 'the answer was lost');
@@ -145,7 +153,10 @@ class CollectWriter<T> implements SinkWriter<T> {
     const handle = `${this.#context.attemptId}/${this.#count++}`;
     this.#values = [];
     this.#staged.push(handle);
-    await reach(this.#link, this.#context.timers, () => this.#target.stage(handle, values));
+    await reach(this.#link, this.#context.timers, {
+      what: 'stage',
+      effect: () => this.#target.stage(handle, values),
+    });
   }
 
   async prepareCommit(checkpointId: number): Promise<readonly Committable[]> {
@@ -172,7 +183,10 @@ class CollectCommitter<T> implements Committer {
   async commit(committables: readonly Committable[]): Promise<void> {
     for (const committable of committables) {
       const handle = committable as unknown as Handle; // made by CollectWriter
-      await reach(this.#link, this.#timers, () => this.#target.commit(handle));
+      await reach(this.#link, this.#timers, {
+        what: 'commit',
+        effect: () => this.#target.commit(handle),
+      });
     }
   }
 

@@ -50,6 +50,8 @@ class LinkEnd implements MessageLink {
   post(message: unknown, transfer: readonly ArrayBuffer[] = []): void {
     const clone: unknown = structuredClone(message, { transfer: [...transfer] });
     if (this.#closed || !this.node.alive) return;
+    const type = typeOf(clone);
+    if (type !== undefined && !this.node.step(`sends ${type}`)) return;
     this.peer.expect({ message: clone });
   }
 
@@ -98,6 +100,8 @@ class LinkEnd implements MessageLink {
     }
     const summary = summarise(parcel.message);
     if (summary !== undefined) this.node.scheduler.note(`${this.node.name} gets ${summary}`);
+    const type = typeOf(parcel.message);
+    if (type !== undefined && !this.node.step(`gets ${type}`)) return;
     if (this.#receive === undefined || this.#early.length > 0) this.#early.push(parcel.message);
     else this.#receive(parcel.message);
   }
@@ -124,6 +128,13 @@ class LinkEnd implements MessageLink {
     this.expect('close');
   }
 }
+
+/** Of control messages. */
+const typeOf = (message: unknown): string | undefined => {
+  const { type, state } = (message ?? {}) as Readonly<Record<string, unknown>>; // anything may be posted
+  if (typeof type !== 'string') return undefined;
+  return typeof state === 'string' ? `${type} ${state}` : type;
+};
 
 /** Control messages say in the trace what they are; data does not. */
 function summarise(message: unknown): string | undefined {

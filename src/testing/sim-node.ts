@@ -98,6 +98,15 @@ export class SimNode {
     });
   }
 
+  /**
+   * The node is about to do something that others can see, or has just done it. The scenario may kill it here; false: it is dead, and what it
+   * was about to do must not happen.
+   */
+  step(what: string): boolean {
+    this.scheduler.onStep?.(what, this);
+    return this.alive;
+  }
+
   /** Kills it at once, without its cooperation. Idempotent. */
   crash(failure?: Error): void {
     if (this.#state === 'dead') return;

@@ -32,6 +32,12 @@ export interface RunOptions {
  */
 export type RunOutcome = 'done' | 'quiescent' | 'time-limit' | 'event-limit' | 'stopped';
 
+/** A node, as far as steps go. */
+export interface Steppable {
+  readonly name: string;
+  crash(): void;
+}
+
 const EVENTS_MAX = 10_000_000;
 const TRACE_LINES_MAX = 1_000_000;
 
@@ -47,6 +53,8 @@ export class SimScheduler {
   readonly random: SeededRandom;
   /** Uncaught errors of events that belong to no node. */
   readonly failures: Error[] = [];
+  /** Told of the steps that nodes take towards the outside, each a place to kill one: see `SimNode.step`. */
+  onStep: ((step: string, node: Steppable) => void) | undefined;
   /** The most messages that ever waited on one link: what backpressure has to bound. */
   backlogMost = 0;
   readonly #queue = new EventQueue();

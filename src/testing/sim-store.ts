@@ -270,6 +270,8 @@ class SimObjectStore implements ObjectStore {
     options.signal?.throwIfAborted();
     const bucket = this.#bucket;
     const node = this.#node;
+    const step = `${operation} ${kindOf(key)}`;
+    if (!node.alive || !node.step(`before ${step}`)) return new Promise(() => {});
     const { failure, lost, survivesCrash } = drawVerdict(bucket.faults, bucket.random, {
       request: { operation, key },
       met: (what) => bucket.met(what),
@@ -289,6 +291,7 @@ class SimObjectStore implements ObjectStore {
           const applied = options.applied?.(result) ?? true;
           if (!applied) bucket.met('conflict');
           this.#record(operation, key, applied);
+          if (node.alive && !node.step(`after ${step}`)) return;
           const received = result instanceof Uint8Array ? result.length : 0;
           answer(received, () => (lost ? reject(unanswered({ operation, key })) : resolve(result)));
         } catch (error) {
@@ -311,4 +314,12 @@ class SimObjectStore implements ObjectStore {
       applied,
     });
   }
+}
+
+/** What kind of object it is, of those that jobs have. */
+function kindOf(key: string): string {
+  if (key.endsWith('/head')) return 'head';
+  if (key.endsWith('/_metadata')) return 'record';
+  if (key.includes('/chk-')) return 'snapshot';
+  return key.includes('/shared/') ? 'file' : 'other';
 }

@@ -1,10 +1,11 @@
 /**
  * Runs seeds: `node tests/sim/main.ts [--scenario F16] [--seeds N] [--from N] [--seed N] [--trace]`; `--all`: every named scenario, and the
- * one that mixes everything. A failing seed prints its violations and the command that repeats it; the exit code says whether any failed.
+ * one that mixes everything; `--kill-points`: a small job killed at every step. A failing seed prints its violations and the command that repeats it; the exit code says whether any failed.
  */
 import { parseArgs } from 'node:util';
 import { describeViolations } from '../../src/testing/checkers.ts';
 import { type SimReport, simulate } from './job-sim.ts';
+import { killAt, killsOf, type Layout, LAYOUTS, stepsOf } from './kill-points.ts';
 import type { Scenario } from './scenario.ts';
 import { SCENARIOS, scenarioOf } from './scenarios.ts';
 
@@ -15,6 +16,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     scenario: { type: 'string' },
     all: { type: 'boolean', default: false },
+    'kill-points': { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
   },
 });
@@ -63,6 +65,29 @@ async function runSeeds(scenario: Scenario | undefined): Promise<boolean> {
   return totals.failed === 0;
 }
 
+/** Whether the job survived all kills. */
+async function runKills(layout: Layout): Promise<boolean> {
+  const started = performance.now();
+  const steps = await stepsOf(layout);
+  const kills = killsOf(steps);
+  let failed = 0;
+  for (const kill of kills) {
+    current = `${layout}: ${kill.step}, visit ${kill.visit}: ${kill.victim} is killed`;
+    const { violations } = await killAt(layout, kill);
+    if (violations.length === 0) continue;
+    failed++;
+    console.log(`FAILED ${current}\n${describeViolations(violations)}`);
+  }
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  console.log(
+    `kill points, state ${layout}: ${kills.length - failed} of ${kills.length} kills at ${steps.size} steps passed in ${seconds} s`,
+  );
+  return failed === 0;
+}
+
 const named = values.scenario === undefined ? [undefined] : [scenarioOf(values.scenario)];
-for (const scenario of values.all ? [undefined, ...SCENARIOS] : named)
+const scenarios = values.all ? [undefined, ...SCENARIOS] : named;
+for (const scenario of values['kill-points'] ? [] : scenarios)
   if (!(await runSeeds(scenario))) process.exitCode = 1;
+for (const layout of values.all || values['kill-points'] ? LAYOUTS : [])
+  if (!(await runKills(layout))) process.exitCode = 1;

@@ -13,6 +13,7 @@ import type { Violation } from '../../src/testing/checkers.ts';
 import { CollectTarget, collectSink } from '../../src/testing/collect-sink.ts';
 import type { SimDisks } from '../../src/testing/sim-disk.ts';
 import { isTransient, SimJob } from '../../src/testing/sim-job.ts';
+import type { SimNode } from '../../src/testing/sim-node.ts';
 import type { SimBucket } from '../../src/testing/sim-store.ts';
 import type { Simulation } from '../../src/testing/simulation.ts';
 import { SlowStateBackend } from '../../src/testing/slow-state-backend.ts';
@@ -109,11 +110,11 @@ export class Plays {
       ...(settings.usesDisk ? { disks } : {}),
       openBackend: (backend, worker) => openBackend(settings, backend, worker),
       restartsAfter: (error) => isTransient(error) || scenario?.restartsAfter?.(error) === true,
-      build: (env, { store }) =>
+      build: (env, { store, world: { node } }) =>
         buildJob(env, settings, {
           source: this.#sourceOf(store),
-          perKey: this.#sinkOf(targets.perKey, `${name}/per-key`, store),
-          perWindow: this.#sinkOf(targets.perWindow, `${name}/per-window`, store),
+          perKey: this.#sinkOf(targets.perKey, `${name}/per-key`, { store, node }),
+          perWindow: this.#sinkOf(targets.perWindow, `${name}/per-window`, { store, node }),
           slowness: sim.random('slow operators'),
           violations: this.violations,
         }),
@@ -133,7 +134,11 @@ export class Plays {
     });
   }
 
-  #sinkOf(target: CollectTarget<Output>, folder: string, store: ObjectStore): Sink<Output> {
+  #sinkOf(
+    target: CollectTarget<Output>,
+    folder: string,
+    { store, node }: { readonly store: ObjectStore; readonly node: SimNode },
+  ): Sink<Output> {
     const { settings, sim, sabotage } = this.params;
     if (settings.sink === 'files')
       return fileSink<Output>({ store: under(store, folder), format: jsonLines(OUTPUT) });
@@ -141,6 +146,7 @@ export class Plays {
       random: sim.random('sink'),
       delayMostMs: 5,
       lostAnswerProbability: settings.sinkLostAnswerProbability,
+      step: (what: string) => node.step(what),
     };
     const sink = collectSink(target, { link });
     return sabotage?.sinkOf?.(target, sink) ?? sink;
