@@ -42,6 +42,7 @@ env
   .slotSharingGroup('other thread')
   .sinkTo({
     guarantee: 'at-least-once',
+    accepted: true,
     createWriter: async () => ({ write: () => {}, flush: async () => {}, close: async () => {} }),
   });
 const { netRuntimeMs } = await env.execute('exchange');

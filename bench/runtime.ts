@@ -74,6 +74,7 @@ function bidSource(bids: readonly Bid[], records: number, withTime: boolean): So
 function countingSink<T>(counter: { count: number }): Sink<T> {
   return {
     guarantee: 'at-least-once',
+    accepted: true,
     createWriter: async () => ({
       write({ values }) {
         counter.count += values.length;
@@ -275,6 +276,7 @@ export async function checkpointCost({ records, rounds }: Scale): Promise<number
       )
       .sinkTo({
         guarantee: 'at-least-once',
+        accepted: true,
         createWriter: async () => ({
           write({ values }) {
             count += values.length;

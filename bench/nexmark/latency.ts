@@ -66,6 +66,7 @@ export class LatencyProbe {
   sink(): Sink<unknown> {
     return {
       guarantee: 'at-least-once',
+      accepted: true,
       createWriter: async () => ({
         write: ({ timestamps }) => {
           const first = this.#firstOf.get(timestamps?.[0] ?? Number.NaN);

@@ -53,6 +53,7 @@ export function eventsOf(env: StreamExecutionEnvironment, splits: number): DataS
 export function collecting<T>(into: T[]): Sink<T> {
   return {
     guarantee: 'at-least-once',
+    accepted: true,
     createWriter: async () => ({
       write: ({ values }) => {
         into.push(...values);

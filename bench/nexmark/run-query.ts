@@ -67,6 +67,7 @@ const watch = new JobWatch();
 function blackhole(counter: { count: number }): Sink<unknown> {
   return {
     guarantee: 'at-least-once',
+    accepted: true,
     createWriter: async () => ({
       write: ({ values }) => {
         counter.count += values.length;
