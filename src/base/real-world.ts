@@ -150,6 +150,11 @@ export function realWorld(logger: Logger = consoleLogger('warn')): World {
 }
 
 /** Environment variables, for credentials. */
+/** Of this process when it ends by itself. */
+export function setExitCode(code: number): void {
+  process.exitCode = code;
+}
+
 /** For this process and the workers that it starts from now on. */
 export function setEnvironment(variable: string, value: string): void {
   process.env[variable] = value;

@@ -4,6 +4,7 @@ import { asError } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
 import { keepAlive } from '../base/real-world.ts';
 import { runCompactor } from './compactor.ts';
+import { addCheckCommands } from './check-command.ts';
 import { addJobCommands } from './job-commands.ts';
 import { addRunCommand } from './run-command.ts';
 import { addSavepointCommands } from './savepoint-commands.ts';
@@ -38,6 +39,7 @@ program
   });
 
 addRunCommand(program, property);
+addCheckCommands(program, property);
 addJobCommands(program, property);
 addStateCommands(program, property);
 addSavepointCommands(program, property);

@@ -30,6 +30,7 @@ import { MemoryStore } from '../storage/memory-store.ts';
 import { openObjectStore } from '../storage/open-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { givenOptions } from './given-options.ts';
+import { interceptor } from './intercept.ts';
 import { openCompactionThread } from './open-compaction-thread.ts';
 
 /** Which `execute` of the program a worker serves. */
@@ -47,6 +48,11 @@ export interface EmbeddedOptions {
 export function embeddedExecutor({ wrapStore = same }: EmbeddedOptions = {}): Executor {
   const world = realWorld();
   const start = (program: Program): Promise<JobClient> => {
+    const intercept = interceptor();
+    if (intercept !== undefined) {
+      intercept(program);
+      return Promise.resolve(endedClient(elsewhere(program)));
+    }
     const ordinal = executions++;
     const host = currentWorker();
     return host === undefined
@@ -135,6 +141,15 @@ function endedClient(end: JobResult): JobClient {
     result: () => Promise.resolve(end),
   };
 }
+
+/** Of a job that is not run here. */
+const elsewhere = ({ graph }: Program): JobResult => ({
+  jobId: '',
+  name: graph.name,
+  state: 'already-finished',
+  netRuntimeMs: 0,
+  metrics: {},
+});
 
 async function runHere(
   { world, program, ordinal, wrapStore }: Execution,
@@ -257,15 +272,7 @@ function serve(
   const data = host.data as WorkerData; // ThreadPool gives workers this
   // An earlier job of the same program: it has run already; go on to ours.
   if (ordinal !== data.ordinal) {
-    return Promise.resolve(
-      endedClient({
-        jobId: '',
-        name: program.graph.name,
-        state: 'already-finished',
-        netRuntimeMs: 0,
-        metrics: {},
-      }),
-    );
+    return Promise.resolve(endedClient(elsewhere(program)));
   }
   serveAsWorker({
     host,

@@ -37,8 +37,17 @@ async function run(
   programArguments: readonly string[],
   options: RunOptions,
 ): Promise<void> {
+  await loadProgram(file, programArguments, optionsOf(options));
+}
+
+/** Settles when the module has been run, with options that win over its own. */
+export async function loadProgram(
+  file: string,
+  programArguments: readonly string[],
+  options: Config,
+): Promise<void> {
   const path = resolve(file);
-  const given = { ...givenOptions(realEnvironment()), ...optionsOf(options) };
+  const given = { ...givenOptions(realEnvironment()), ...options };
   setEnvironment(OPTIONS_VARIABLE, JSON.stringify(given));
   // Worker threads run the module that the process was started with: from here on it is the program.
   process.argv = [process.argv[0]!, path, ...programArguments];
