@@ -182,7 +182,7 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
   },
   'execution.async-state.in-flight-records-limit': {
     type: 'integer',
-    default: 24_000,
+    default: 60_000,
     min: 1,
     about:
       'Records of one subtask that wait for state, or whose async functions run, at a time; at the limit it takes no input.',

@@ -68,8 +68,8 @@ export interface WaitingCapture {
 }
 
 const NOTHING: WaitingCapture = { write: async () => undefined };
-/** As many as one CPU processes in 23 ms, the latency of object storage: `bench -- aec`. */
-const IN_FLIGHT_DEFAULT = 24_000;
+/** More than one CPU processes in 23 ms, the latency of object storage, and the time that loads gather: `bench -- aec`. */
+const IN_FLIGHT_DEFAULT = 60_000;
 const BYTES_IN_FLIGHT_DEFAULT = 64 * 1024 * 1024;
 const BUFFER_DEFAULT = 1000;
 const BUFFER_TIMEOUT_DEFAULT_MS = 1000;

@@ -2,7 +2,7 @@
  * Says of most keys that they are not in a set, without looking for them: a counting filter with one hash, for the few keys that wait
  * among the many that do not. A key that it does not know costs a multiplication and a read of a typed array.
  */
-const SLOTS = 1 << 16;
+const SLOTS = 1 << 14;
 
 export class KeyFilter {
   readonly #counts = new Uint16Array(SLOTS);
@@ -23,7 +23,7 @@ export class KeyFilter {
 
 /** @hot Of texts, four places and the length: the others rarely tell keys apart. */
 function slotOf(id: unknown): number {
-  if (typeof id === 'number') return Math.imul(id | 0, 0x9e37_79b1) >>> 16;
+  if (typeof id === 'number') return Math.imul(id | 0, 0x9e37_79b1) >>> 18;
   const text = typeof id === 'string' ? id : String(id);
   const { length } = text;
   const last = length - 1;
@@ -32,5 +32,5 @@ function slotOf(id: unknown): number {
   hash = Math.imul(hash, 31) + text.charCodeAt(length >> 1);
   hash = Math.imul(hash, 31) + text.charCodeAt(last - 1);
   hash = Math.imul(hash, 31) + text.charCodeAt(last);
-  return Math.imul(hash, 0x9e37_79b1) >>> 16;
+  return Math.imul(hash, 0x9e37_79b1) >>> 18;
 }
