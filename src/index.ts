@@ -34,7 +34,7 @@ export type { JobResult } from './api/executor.ts';
 export type { JobClient, SavepointOptions, StopOptions } from './api/job-client.ts';
 export type { BoundedIntervalJoin, IntervalJoin } from './api/interval-join.ts';
 export type { JoinedStreams, WindowedJoin } from './api/joined-streams.ts';
-export type { KeyedStream } from './api/keyed-stream.ts';
+export type { BundleOptions, KeyedStream } from './api/keyed-stream.ts';
 export type { FieldsKey, Key, KeyField, NumericField } from './api/keying.ts';
 export type { DataStreamSink } from './api/operator-handle.ts';
 export { printSink } from './api/print-sink.ts';
@@ -44,6 +44,10 @@ export type { StoredAggregate, WindowAggregate, WindowedStream } from './api/win
 // Functions, windows, state
 export type { AsyncRetry } from './operators/async-wait-operator.ts';
 export type * from './operators/functions.ts';
+export type { Change, ChangeKind, Ranked } from './operators/changes.ts';
+export type { DeduplicateOptions } from './operators/deduplicate.ts';
+export type { MiniBatch } from './operators/mini-batch-operator.ts';
+export type { TopNOptions } from './operators/top-n.ts';
 export { type OutputTag, outputTag } from './operators/output-tag.ts';
 export {
   EventTimeSessionWindows,

@@ -1,4 +1,5 @@
 /** A stream partitioned by key: where state and timers are. */
+import { invalid } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
 import type { KeySelector } from '../graph/program.ts';
 import type { OneInputOperator } from '../operators/contract.ts';
@@ -8,6 +9,20 @@ import type {
   StateDeclaration,
 } from '../operators/functions.ts';
 import { AsyncKeyedProcessOperator } from '../operators/async-keyed-process-operator.ts';
+import {
+  bundledAggregate,
+  bundledReduce,
+  mergingAggregate,
+  reducingAggregate,
+} from '../operators/bundled-aggregate.ts';
+import type { Change, Ranked } from '../operators/changes.ts';
+import { type DeduplicateOptions, keepChanging, keepFirst } from '../operators/deduplicate.ts';
+import {
+  LocalAggregateOperator,
+  type PartialResult,
+} from '../operators/local-aggregate-operator.ts';
+import { type MiniBatch, MiniBatchOperator } from '../operators/mini-batch-operator.ts';
+import { rankedTopN, topN, type TopNOptions } from '../operators/top-n.ts';
 import { KeyedProcessOperator } from '../operators/keyed-process-operator.ts';
 import { mayWait } from '../operators/prefetch.ts';
 import type { AnyKeySelector } from '../operators/keyed-shell.ts';
@@ -34,6 +49,50 @@ import type { Keying, NumericField } from './keying.ts';
 import { largest, largestBy, smallest, smallestBy, summing } from './rolling.ts';
 import type { Stream } from './stream.ts';
 import { type StoredAggregate, WindowedStream } from './windowed-stream.ts';
+
+/** How results of an aggregation are bundled; SQL's `table.exec.mini-batch.*` and `table.optimizer.agg-phase-strategy`. */
+export interface BundleOptions {
+  /** Default: a result for every record. */
+  readonly miniBatch?: MiniBatch;
+  /**
+   * 'two-phase' folds records where they are, in memory, and sends what was folded: for keys that have many records. Needs `miniBatch`
+   * and an aggregate that can merge. Default 'one-phase'.
+   */
+  readonly phase?: 'one-phase' | 'two-phase';
+}
+
+type AnyAggregate = AggregateFunction<unknown, unknown, unknown>;
+
+function isTwoPhase({ miniBatch, phase }: BundleOptions): boolean {
+  if (phase !== 'two-phase') return false;
+  if (miniBatch === undefined)
+    throw invalid(
+      'TWO_PHASE_WITHOUT_MINI_BATCH',
+      'an aggregation in two phases folds bundles of records; say with miniBatch how long they may wait',
+    );
+  return true;
+}
+
+function requireMerge({ merge }: AnyAggregate): void {
+  if (merge === undefined)
+    throw invalid(
+      'TWO_PHASE_WITHOUT_MERGE',
+      'an aggregation in two phases merges accumulators; give the aggregate a merge function',
+    );
+}
+
+/** Methods may be on a prototype. */
+const methodsOf = (aggregate: AnyAggregate): AnyAggregate => ({
+  createAccumulator: () => aggregate.createAccumulator(),
+  add: (value, accumulator) => aggregate.add(value, accumulator),
+  getResult: (accumulator) => aggregate.getResult(accumulator),
+  ...(aggregate.merge === undefined
+    ? {}
+    : { merge: (a: unknown, b: unknown) => aggregate.merge!(a, b) }),
+});
+
+const changeSchema = <T>(schema: Schema<T>): Schema<Change<T>> =>
+  t.struct({ kind: t.enum('+I', '-U', '+U', '-D'), value: schema }) as unknown as Schema<Change<T>>; // of these fields
 
 export class KeyedStream<T, K> {
   readonly #stream: Stream<T>;
@@ -69,9 +128,25 @@ export class KeyedStream<T, K> {
     });
   }
 
-  /** Emits, for each record, the fold of all records of its key so far. */
-  reduce(reduce: ReduceFunction<T>): SingleOutputStreamOperator<T> {
+  /**
+   * Emits, for each record, the fold of all records of its key so far; with `miniBatch`, once for each bundle of them.
+   * @throws `invalid` TWO_PHASE_WITHOUT_MINI_BATCH
+   */
+  reduce(reduce: ReduceFunction<T>, options: BundleOptions = {}): SingleOutputStreamOperator<T> {
     const schema = this.schema ?? t.generic<T>();
+    const { miniBatch } = options;
+    if (isTwoPhase(options))
+      return this.#twoPhases(
+        { ...reducingAggregate(reduce as ReduceFunction<unknown>), accumulatorSchema: schema },
+        { ...options, schema },
+      ).name('reduce');
+    if (miniBatch !== undefined) {
+      const bundled = bundledReduce(reduce as ReduceFunction<unknown>, schema); // fed records of type T only
+      return this.#inBundles(() => new MiniBatchOperator(bundled, this.keyOf, miniBatch), {
+        schema: this.schema,
+        state: bundled.state,
+      }).name('reduce');
+    }
     return this.process(
       {
         state: { reduced: reducingState(schema, reduce) },
@@ -84,11 +159,30 @@ export class KeyedStream<T, K> {
     ).name('reduce');
   }
 
-  /** Emits, for each record, the aggregate of all records of its key so far. */
+  /**
+   * Emits, for each record, the aggregate of all records of its key so far; with `miniBatch`, once for each bundle of them.
+   * @throws `invalid` TWO_PHASE_WITHOUT_MINI_BATCH, TWO_PHASE_WITHOUT_MERGE
+   */
   aggregate<Acc, R>(
     aggregate: AggregateFunction<T, Acc, R> & StoredAggregate<Acc, R>,
+    options: BundleOptions = {},
   ): SingleOutputStreamOperator<R> {
     const accumulator = aggregate.accumulatorSchema ?? t.generic<Acc>();
+    const erased = aggregate as unknown as AnyAggregate; // fed records of type T only
+    const schema = aggregate.resultSchema;
+    const { miniBatch } = options;
+    if (isTwoPhase(options))
+      return this.#twoPhases(
+        { ...methodsOf(erased), accumulatorSchema: accumulator },
+        { ...options, schema },
+      ).name('aggregate');
+    if (miniBatch !== undefined) {
+      const bundled = bundledAggregate(erased, accumulator);
+      return this.#inBundles(() => new MiniBatchOperator(bundled, this.keyOf, miniBatch), {
+        schema,
+        state: bundled.state,
+      }).name('aggregate');
+    }
     return this.process<R, { aggregated: ReturnType<typeof aggregatingState<T, Acc, R>> }>(
       {
         state: { aggregated: aggregatingState(accumulator, aggregate) },
@@ -97,8 +191,38 @@ export class KeyedStream<T, K> {
           out.collect(state.aggregated.get()!);
         },
       },
-      aggregate.resultSchema,
+      schema,
     ).name('aggregate');
+  }
+
+  /** One record of each key: the first to arrive, and no other. */
+  deduplicate(
+    options: DeduplicateOptions & { readonly keep: 'first'; readonly by?: 'arrival' },
+  ): SingleOutputStreamOperator<T>;
+  /** One record of each key; another may take its place, hence changes. */
+  deduplicate(options: DeduplicateOptions): SingleOutputStreamOperator<Change<T>>;
+  deduplicate(options: DeduplicateOptions): unknown {
+    const schema = this.schema ?? t.generic<T>();
+    if (options.keep === 'first' && options.by !== 'event-time')
+      return this.process(keepFirst<K, T>(options), schema).name('deduplicate');
+    const changes = changeSchema(schema);
+    return this.process(keepChanging<K, T>(options, schema), changes).name('deduplicate');
+  }
+
+  /**
+   * The first `n` records of each key in an order of their own, as changes: those that enter and those that are driven out.
+   * @throws `invalid` BAD_TOP_N
+   */
+  topN(options: TopNOptions<T>): SingleOutputStreamOperator<Change<T>> {
+    const schema = this.schema ?? t.generic<T>();
+    return this.process(topN<K, T>(options, schema), changeSchema(schema)).name('top-n');
+  }
+
+  /** The same with their ranks: a change for each rank whose record is another one. */
+  rankedTopN(options: TopNOptions<T>): SingleOutputStreamOperator<Change<Ranked<T>>> {
+    const schema = this.schema ?? t.generic<T>();
+    const ranked = t.struct({ rank: t.int32(), value: schema }) as unknown as Schema<Ranked<T>>; // of these fields
+    return this.process(rankedTopN<K, T>(options, schema), changeSchema(ranked)).name('top-n');
   }
 
   /** The running sum of a numeric field; the other fields are those of the key's first record. */
@@ -150,6 +274,51 @@ export class KeyedStream<T, K> {
   /** Pairs of one key whose event times lie within bounds of each other: `.between(lower, upper).process(...)`. */
   intervalJoin<B>(other: KeyedStream<B, K>): IntervalJoin<T, B, K> {
     return new IntervalJoin(this, other);
+  }
+
+  #inBundles<O>(
+    create: () => OneInputOperator,
+    { schema, state }: { schema: Schema<O> | undefined; state: StateDeclaration },
+  ): SingleOutputStreamOperator<O> {
+    const description = { state: Object.keys(state), bundles: true };
+    return this.transform('mini-batch', create, { schema, description });
+  }
+
+  /** Folds where records are, sends what was folded by key, merges there. */
+  #twoPhases<O>(
+    aggregate: AnyAggregate & { readonly accumulatorSchema: Schema<unknown> },
+    { miniBatch, schema }: BundleOptions & { readonly schema: Schema<O> | undefined },
+  ): SingleOutputStreamOperator<O> {
+    const bundles = miniBatch!; // isTwoPhase has checked
+    const { keySchema, keyOf } = this;
+    requireMerge(aggregate);
+    const partial = t.struct({ key: keySchema, accumulator: aggregate.accumulatorSchema });
+    const local = this.#stream.graph.add({
+      kind: 'one-input',
+      type: 'local-aggregate',
+      code: {
+        operator: {
+          kind: 'one-input',
+          create: () =>
+            new LocalAggregateOperator({ aggregate, keyOf, keySchema, miniBatch: bundles }),
+        },
+      },
+      inputs: this.#stream.inputs(),
+      schema: partial,
+      description: { key: this.label },
+    });
+    const sent = new SingleOutputStreamOperator<PartialResult<unknown>>(this.#stream.graph, local);
+    const keying: Keying<PartialResult<unknown>> = {
+      keyOf: ({ key }) => key,
+      keySchema,
+      label: this.label,
+    };
+    const merged = new KeyedStream<PartialResult<unknown>, K>(sent, keying);
+    const bundled = bundledAggregate(mergingAggregate(aggregate), aggregate.accumulatorSchema);
+    return merged.#inBundles(() => new MiniBatchOperator(bundled, merged.keyOf, bundles), {
+      schema,
+      state: bundled.state,
+    });
   }
 
   get schema(): Schema<T> | undefined {
