@@ -30,6 +30,8 @@ export class ClusterClient {
   readonly #services: TransportServices;
   readonly #persistMs: number;
   readonly #topics = new Map<string, TopicInfo>();
+  /** Topics that were known once: a broker that has just started may not know them for a moment, and they are asked for again. */
+  readonly #inUse = new Set<string>();
   readonly #coordinators = new Map<string, number>();
   readonly #abort = new AbortController();
   #brokers: readonly number[] = [];
@@ -60,8 +62,10 @@ export class ClusterClient {
     const metadata = await this.transport.metadata(topics);
     this.#brokers = metadata.brokers.map(({ id }) => id);
     for (const info of metadata.topics)
-      if (info.errorCode === 0) this.#topics.set(info.topic, info);
-      else this.#topics.delete(info.topic);
+      if (info.errorCode === 0) {
+        this.#topics.set(info.topic, info);
+        this.#inUse.add(info.topic);
+      } else this.#topics.delete(info.topic);
     return metadata;
   }
 
@@ -110,7 +114,7 @@ export class ClusterClient {
 
   /** Learns the leaders of all topics in use again; calls at the same time share one request. */
   refresh(): Promise<void> {
-    this.#refreshing ??= this.metadata([...this.#topics.keys()])
+    this.#refreshing ??= this.metadata([...this.#inUse])
       .then(() => {})
       .finally(() => {
         this.#refreshing = undefined;
