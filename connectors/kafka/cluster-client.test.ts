@@ -16,9 +16,7 @@ test('a topic that a broker does not know for a moment is asked for again, and h
       const found = (topics ?? []).map((topic) => ({
         ...{ topic, topicId: 'id', internal: false, errorCode, partitions },
       }));
-      return Promise.resolve({ brokers: [], topics: found } as unknown as Metadata & {
-        topics: TopicInfo[];
-      }); // what a client looks at
+      return Promise.resolve({ brokers: [], topics: found });
     },
     close: () => Promise.resolve(),
   };
