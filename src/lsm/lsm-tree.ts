@@ -112,6 +112,9 @@ export class LsmTree {
   #flushing: Promise<void> | undefined;
   #readers = 0;
   #retired: OpenTable[] = [];
+  /** Memtables that were written out, and the bytes of their tables. */
+  flushes = 0;
+  flushedBytes = 0;
 
   constructor(params: TreeParams) {
     this.#store = params.store;
@@ -137,6 +140,11 @@ export class LsmTree {
   /** Bytes in memtables. */
   get unflushedBytes(): number {
     return this.#memtables().reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** Keys in memtables. */
+  get unflushedEntries(): number {
+    return this.#memtables().reduce((sum, { count }) => sum + count, 0);
   }
 
   get sealedMemtables(): number {
@@ -531,6 +539,8 @@ export class LsmTree {
     if (this.#sealed.at(-1) !== memtable)
       throw internal('FLUSH_ORDER', 'memtables were written out of order');
     this.#sealed = this.#sealed.slice(0, -1);
+    this.flushes++;
+    this.flushedBytes += meta.length;
     this.#marks.get(memtable)?.resolve(this.#version);
     this.#marks.delete(memtable);
   }

@@ -306,6 +306,7 @@ export class TaskParts {
     const { metrics, outputs, inputs } = this;
     metrics.gauge('numRecordsOut', () => outputs.recordsOut);
     metrics.gauge('numBytesOut', () => outputs.bytesOut);
+    this.keyed?.registerMetrics?.(metrics);
     metrics.gauge('currentOutputWatermark', () => outputs.watermark);
     if (inputs === undefined) return;
     metrics.gauge('currentInputWatermark', () => inputs.watermark);

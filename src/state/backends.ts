@@ -7,8 +7,10 @@ import type { CompactionExecutor } from '../lsm/compaction/compaction-task.ts';
 import { RemoteCompaction } from '../lsm/compaction/job-board.ts';
 import { CachingBlockSource } from '../lsm/cache/caching-block-source.ts';
 import { DiskCache } from '../lsm/cache/disk-cache.ts';
+import { MeteringStore } from '../storage/metering-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { ForstStateBackend } from './forst/forst-state-backend.ts';
+import { workerGauges } from './forst/forst-metrics.ts';
 import { ForstWorker } from './forst/forst-worker.ts';
 import { PackedFiles } from './forst/packed-files.ts';
 import { HashMapStateBackend } from './hashmap/hashmap-backend.ts';
@@ -49,12 +51,14 @@ const MEMTABLE_BYTES_MAX = 32 * 1024 * 1024;
 const MANAGED_BYTES_DEFAULT = 256 * 1024 * 1024;
 
 function openForst(worker: BackendWorker): StateBackend {
-  const { jobId, world, store, config } = worker;
+  const { jobId, world, config } = worker;
+  const store = new MeteringStore(worker.store, world);
+  const disk = openDiskCache(worker);
   const managed = Number(config['taskmanager.memory.managed.size'] ?? MANAGED_BYTES_DEFAULT);
   const blocks = new CachingBlockSource({
     store,
     memoryBytes: managed / 2,
-    disk: openDiskCache(worker),
+    disk,
   });
   const files = new PackedFiles({
     store,
@@ -69,6 +73,7 @@ function openForst(worker: BackendWorker): StateBackend {
       blocks,
       files,
       cacheBytes: (3 * managed) / 8,
+      gauges: workerGauges(blocks, disk, store),
       executor: openExecutor(worker),
       nowMs: () => world.clock.wallMs(),
       log: (message, error) => world.logger.log('warn', message, { reason: String(error) }),

@@ -159,11 +159,19 @@ export interface KeyedStateBackend {
   ): void | Promise<void>;
   /** Captures the state as of now; cheap. `write` encodes and stores it in the background. */
   snapshot(checkpointId: number): PendingSnapshot;
+  /** Tells what it has to tell of itself. */
+  registerMetrics?(group: GaugeGroup): void;
   /** Names of restored states that nothing has registered: their values would be lost. */
   unclaimedStates(): readonly string[];
   notifyCheckpointComplete(checkpointId: number): void;
   notifyCheckpointAborted(checkpointId: number): void;
   close(): Promise<void>;
+}
+
+/** Where metrics go. */
+export interface GaugeGroup {
+  /** `read` is called when metrics are reported. */
+  gauge(name: string, read: () => number): void;
 }
 
 export interface PendingSnapshot {

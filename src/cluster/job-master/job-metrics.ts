@@ -12,15 +12,17 @@ export class JobMetrics {
     this.#reports.set(`${vertex.id} ${placeOf(execution)}`, [vertex.name, values]);
   }
 
-  /** Gauges have no sum: what is counted is named `num...`. */
+  /** Most gauges have no sum: what is counted is named `num...`; what the state backend tells are sizes and counts. */
   total(more: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
     const sums = new Map<string, number>();
     for (const [vertex, values] of this.#reports.values()) {
       for (const [name, value] of Object.entries(values)) {
         const key = `${vertex}.${name}`;
-        if (name.startsWith('num')) sums.set(key, (sums.get(key) ?? 0) + value);
+        if (addsUp(name)) sums.set(key, (sums.get(key) ?? 0) + value);
       }
     }
     return { ...Object.fromEntries(sums), numRestarts: this.restarts, ...more };
   }
 }
+
+const addsUp = (name: string): boolean => name.startsWith('num') || name.startsWith('forst.');

@@ -37,6 +37,7 @@ export class TreeCompactor {
   bytesRead = 0;
   bytesWritten = 0;
   jobs = 0;
+  failures = 0;
 
   constructor(params: TreeCompactorParams) {
     this.#params = params;
@@ -61,6 +62,7 @@ export class TreeCompactor {
     this.#running = this.#work(job)
       .catch((error: unknown) => {
         this.#failedAt = tree.version;
+        this.failures++;
         if (!this.#abort.signal.aborted) this.#params.failed(error);
       })
       .finally(() => {

@@ -26,6 +26,7 @@ import { UserKeyOrder } from '../cells/user-key-order.ts';
 import { type Stamped, TtlMapState, TtlRule } from '../cells/ttl-states.ts';
 import type { MapStateDescriptor, StateDescriptor, SyncStateOf } from '../descriptor.ts';
 import type {
+  GaugeGroup,
   InternalTimerService,
   KeyedBackendParams,
   KeyedStateBackend,
@@ -37,6 +38,7 @@ import type {
   VOID_NAMESPACE,
 } from '../keyed-state-backend.ts';
 import { CellCache } from './cell-cache.ts';
+import { registerGauges } from './forst-metrics.ts';
 import { ForstSnapshot } from './forst-snapshot.ts';
 import type { ForstWorker } from './forst-worker.ts';
 import { Loads } from './loads.ts';
@@ -77,6 +79,8 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
   #watermark = Number.NEGATIVE_INFINITY;
   #snapshot: ForstSnapshot | undefined;
   #flushFailure: unknown;
+  /** Times that writers waited for compaction. */
+  #writeStops = 0;
   readonly #abort = new AbortController();
 
   constructor(params: KeyedBackendParams, worker: ForstWorker, restored: RestoredTrees) {
@@ -209,6 +213,18 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
     return snapshot;
   }
 
+  registerMetrics(group: GaugeGroup): void {
+    const writeBack = this.#writeBack;
+    registerGauges(group, {
+      ...this.#worker.gaugesOf(this, [this.#data, this.#timerTree]),
+      'objectCache.usedBytes': () => writeBack.bytes,
+      'objectCache.num-entries': () => writeBack.cells,
+      'objectCache.num-evicted-dirty': () => writeBack.evictions,
+      'timers.num-in-memory': () => this.#timers.size,
+      'num-write-stops': () => this.#writeStops,
+    });
+  }
+
   unclaimedStates(): readonly string[] {
     return this.#registry.unclaimed();
   }
@@ -270,7 +286,9 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
     const limit = this.#worker.unflushedBytesMax;
     for (const tree of [this.#data, this.#timerTree]) {
       if (tree.unflushedBytes > limit) await tree.flush();
-      await this.#worker.stallOf(tree);
+      const stall = this.#worker.stallOf(tree);
+      if (stall !== undefined) this.#writeStops++;
+      await stall;
     }
     if (this.#flushFailure !== undefined && this.#data.unflushedBytes > limit)
       throw this.#flushFailure;

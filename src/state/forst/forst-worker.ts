@@ -19,6 +19,7 @@ import { LsmTree, TREE_DEFAULTS } from '../../lsm/lsm-tree.ts';
 import { TABLE_DEFAULTS, type TableOptions } from '../../lsm/table-writer.ts';
 import type { TreeVersion } from '../../lsm/tree-version.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
+import { type Gauges, treeGauges } from './forst-metrics.ts';
 import type { PackedFiles } from './packed-files.ts';
 
 export interface ForstWorkerParams {
@@ -36,6 +37,8 @@ export interface ForstWorkerParams {
   readonly compaction?: Partial<CompactionOptions>;
   /** Where larger compactions run. Default: here. */
   readonly executor?: CompactionExecutor | undefined;
+  /** What the worker's backends share, told by one of them. */
+  readonly gauges?: Gauges;
   /** Wall clock, for what expires. */
   readonly nowMs: () => number;
   readonly log: (message: string, error: unknown) => void;
@@ -52,6 +55,7 @@ interface Consumer {
 export class ForstWorker {
   readonly #params: ForstWorkerParams;
   readonly #consumers = new Set<Consumer>();
+  #teller: Consumer | undefined;
   readonly #compactors = new Map<LsmTree, TreeCompactor>();
 
   constructor(params: ForstWorkerParams) {
@@ -100,6 +104,14 @@ export class ForstWorker {
     return tree;
   }
 
+  /** What a backend tells of its trees; one of the worker's backends also of what they share. */
+  gaugesOf(consumer: Consumer, trees: readonly LsmTree[]): Gauges {
+    this.#teller ??= consumer;
+    const shared = this.#teller === consumer ? this.#params.gauges : undefined;
+    const measured = trees.map((tree) => ({ tree, compactor: this.#compactors.get(tree)! }));
+    return { ...treeGauges(measured), ...shared };
+  }
+
   closeTree(tree: LsmTree): void {
     this.#compactors.get(tree)?.close();
     this.#compactors.delete(tree);
@@ -112,6 +124,7 @@ export class ForstWorker {
 
   unregister(consumer: Consumer): void {
     this.#consumers.delete(consumer);
+    if (this.#teller === consumer) this.#teller = undefined;
   }
 
   /** What a backend may keep of live values now: an equal share, and what others leave of theirs. */
