@@ -13,7 +13,7 @@ import {
 } from '../../src/index.ts';
 
 /** More than memory holds. */
-const KEYS = 20_000;
+const KEYS = 6000;
 const counter = () => valueState(t.int64(), { default: 0 });
 
 test('sizes, caches, requests, flushes and compactions of forst are metrics of the job', async () => {
@@ -28,7 +28,7 @@ test('sizes, caches, requests, flushes and compactions of forst are metrics of t
     const out: string[] = [];
     env
       .fromSource(
-        rangeSource({ count: 60_000, valueAt: (n) => n, schema: t.int64() }),
+        rangeSource({ count: 18_000, valueAt: (n) => n, schema: t.int64() }),
         WatermarkStrategy.noWatermarks(),
         'numbers',
       )
