@@ -11,6 +11,7 @@ import { crc32 } from 'node:zlib';
 import { invalid } from '../../base/errors.ts';
 import { printable } from '../../base/printable.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
+import type { KeyGroupRange } from '../../types/key-group.ts';
 import { type CheckpointRecord, encodeRecord, type OperatorRecord } from '../checkpoint-record.ts';
 import type { ForstSource } from '../forst/forst-inspector.ts';
 import { openInspector } from '../open-inspector.ts';
@@ -32,7 +33,7 @@ export async function writeSavepoint(
   target: Pick<ObjectStore, 'put'>,
 ): Promise<CheckpointRecord> {
   refuseInFlight(record);
-  const writer = new SavepointWriter(source, target);
+  const writer = new CanonicalWriter(source, target);
   const vertices = [];
   for (const vertex of record.vertices) {
     const subtasks = [];
@@ -64,7 +65,8 @@ function refuseInFlight({ checkpointId, vertices }: CheckpointRecord): void {
   );
 }
 
-class SavepointWriter {
+/** Writes the files of a savepoint. The record comes last, from who knows what it is to say. */
+export class CanonicalWriter {
   readonly #source: ForstSource;
   readonly #target: Pick<ObjectStore, 'put'>;
   /** By operator, kind and name. */
@@ -84,7 +86,8 @@ class SavepointWriter {
     const prefix = `state/${id}-${subtask}`;
     const handles: KeyedStateHandle[] = [];
     for (const [index, handle] of keyed.entries()) {
-      const parts = await this.#keyed(id, `${prefix}-${index}`, handle);
+      const inspector = await openInspector(handle, this.#source);
+      const parts = await this.keyed(id, `${prefix}-${index}`, inspector, handle.keyGroups);
       const [first, ...others] = parts;
       if (handle.waiting === undefined || first === undefined) handles.push(...parts);
       else {
@@ -99,12 +102,13 @@ class SavepointWriter {
     };
   }
 
-  async #keyed(
+  /** All states of an inspector, entries of one key and namespace adjacent, into files of so many rows. */
+  async keyed(
     operatorId: string,
     prefix: string,
-    handle: KeyedStateHandle,
+    inspector: SnapshotInspector,
+    keyGroups: KeyGroupRange,
   ): Promise<KeyedStateHandle[]> {
-    const inspector = await openInspector(handle, this.#source);
     const numbers = new Map(inspector.states.map((state, index) => [state, index]));
     const pending = new Map<InspectedState, SnapshotEntry[]>();
     const handles: KeyedStateHandle[] = [];
@@ -113,7 +117,7 @@ class SavepointWriter {
       entries: readonly SnapshotEntry[],
     ): Promise<void> => {
       const name = `${prefix}-${numbers.get(state)}-${handles.length}.parquet`;
-      handles.push(await this.#part({ operatorId, inspector, state, name, handle }, entries));
+      handles.push(await this.#part({ operatorId, inspector, state, name, keyGroups }, entries));
     };
     for await (const entry of inspector.entries()) {
       let entries = pending.get(entry.state);
@@ -139,11 +143,11 @@ class SavepointWriter {
       readonly inspector: SnapshotInspector;
       readonly state: InspectedState;
       readonly name: string;
-      readonly handle: KeyedStateHandle;
+      readonly keyGroups: KeyGroupRange;
     },
     entries: readonly SnapshotEntry[],
   ): Promise<KeyedStateHandle> {
-    const { operatorId, inspector, state, name, handle } = file;
+    const { operatorId, inspector, state, name, keyGroups } = file;
     const { keySchema, maxParallelism } = inspector;
     const bytes = encodeCanonical(
       { operatorId, ordinal: this.#ordinalOf(operatorId, state), keySchema, maxParallelism, state },
@@ -152,7 +156,7 @@ class SavepointWriter {
     const data = await this.#put(name, bytes);
     const { name: stateName, kind } = state;
     const summary = { name: stateName, kind, entries: entries.length, bytes: bytes.length };
-    return { backend: 'canonical', keyGroups: handle.keyGroups, data, states: [summary] };
+    return { backend: 'canonical', keyGroups, data, states: [summary] };
   }
 
   #ordinalOf(operatorId: string, { kind, name }: InspectedState): number {
