@@ -24,6 +24,10 @@ const BENCHES: Readonly<Record<string, { readonly about: string; load(): Promise
     about: 'Kafka to Kafka exactly-once against the client alone; needs Java and Maven',
     load: () => import('./kafka.ts'),
   },
+  postgres: {
+    about: 'rows into and out of PostgreSQL against the same client by hand; needs a PostgreSQL',
+    load: () => import('./postgres.ts'),
+  },
   s3: {
     about: 'CPU and time of a request to S3, against a real server on this machine',
     load: () => import('./s3.ts'),

@@ -255,22 +255,33 @@ export class ChangesReader<T> implements SplitReader<Change<T>> {
     const table = this.#tables[reading.table];
     if (table === undefined || reading.at >= reading.page.length) return undefined;
     this.#decoder ??= new RowDecoder(table.columns, table.key, this.#options.schema);
+    const decoder = this.#decoder;
     const values: Change<T>[] = [];
     const name = tableText(table.name);
+    const { startLsn } = this.#split;
     const end = Math.min(reading.page.length, reading.at + max);
-    let key: Key = [];
+    let tuple: (string | null)[] = [];
     for (; reading.at < end; reading.at++) {
       const row = reading.page[reading.at]!; // below the length
-      const tuple = table.columns.map((column) => row[column.name] ?? null);
-      key = this.#decoder.keyOf(tuple);
-      const decoded = this.#decoder.decode(tuple);
+      tuple = [];
+      for (const column of table.columns) tuple.push(row[column.name] ?? null);
+      const decoded = decoder.decode(tuple);
       if (decoded.ok)
         values.push({
-          ...{ kind: 'insert', table: name, after: decoded.value },
-          ...{ snapshot: true, lsn: this.#split.startLsn },
+          kind: 'insert',
+          table: name,
+          after: decoded.value,
+          snapshot: true,
+          lsn: startLsn,
         });
-      else this.#onMalformed({ table: name, key }, decoded.reason, JSON.stringify(row));
+      else
+        this.#onMalformed(
+          { table: name, key: decoder.keyOf(tuple) },
+          decoded.reason,
+          JSON.stringify(row),
+        );
     }
+    const key = decoder.keyOf(tuple); // of the last row
     const { snapshot, lsn } = this.#snapshot!; // the page is of it
     reading.after = { key, snapshot, lsn };
     return { values, timestamps: null };

@@ -32,21 +32,20 @@ export class RowDecoder<T> {
     this.#keyAt = key.map(({ name }) => columns.findIndex((column) => column.name === name));
   }
 
-  /** A whole row. Without a schema nulls are nulls; with one they are absent. */
+  /** A whole row. Without a schema nulls are nulls; with one they are absent. Guarded by `bench -- postgres`. */
   decode(tuple: Tuple): Decoded<T> {
+    const columns = this.#columns;
     const row: Record<string, unknown> = {};
-    for (const [i, { name, decode }] of this.#columns.entries()) {
-      const text = tuple[i];
-      if (text === undefined)
-        return {
-          ok: false,
-          reason: `${name} is stored out of line and has not changed, so the log does not have it; ALTER TABLE ... REPLICA IDENTITY FULL`,
-        };
-      try {
+    let i = 0;
+    try {
+      for (; i < columns.length; i++) {
+        const { name, decode } = columns[i]!; // below the length
+        const text = tuple[i];
+        if (text === undefined) return { ok: false, reason: outOfLine(name) };
         row[name] = text === null ? null : decode(text);
-      } catch (error) {
-        return { ok: false, reason: `${name}: ${String(error)}` };
       }
+    } catch (error) {
+      return { ok: false, reason: `${columns[i]?.name}: ${String(error)}` };
     }
     return this.#schema === undefined
       ? { ok: true, value: row as T } // the user asserts the type
@@ -67,3 +66,6 @@ export class RowDecoder<T> {
     return this.#keyAt.map((at) => tuple[at] ?? ''); // a key has no nulls
   }
 }
+
+const outOfLine = (name: string): string =>
+  `${name} is stored out of line and has not changed, so the log does not have it; ALTER TABLE ... REPLICA IDENTITY FULL`;

@@ -13,6 +13,7 @@ export class TableSnapshot {
   readonly lsn: string;
   /** There are no further rows. */
   done = false;
+  #ahead: Promise<readonly TextRow[]> | undefined;
 
   private constructor(session: Session, snapshot: string, lsn: string) {
     this.#session = session;
@@ -42,13 +43,19 @@ export class TableSnapshot {
     }
   }
 
-  /** The next rows. With the last ones the table is let go, as others may wait for that. */
+  /** The next rows, while those after them are on their way. */
   async nextPage(): Promise<readonly TextRow[]> {
+    const rows = await (this.#ahead ?? this.#ask());
+    this.done = rows.length < PAGE_ROWS;
+    this.#ahead = this.done ? undefined : this.#ask();
+    this.#ahead?.catch(() => {}); // told by the next page
+    return rows;
+  }
+
+  /** With the last rows the table is let go, as others may wait for that. */
+  async #ask(): Promise<readonly TextRow[]> {
     const rows = await this.#session.query(`FETCH FORWARD ${PAGE_ROWS} FROM reading`);
-    if (rows.length < PAGE_ROWS) {
-      this.done = true;
-      await this.close();
-    }
+    if (rows.length < PAGE_ROWS) await this.close();
     return rows;
   }
 

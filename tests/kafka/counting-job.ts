@@ -138,6 +138,7 @@ const sinkWithFailpoint: typeof sink = {
       if (committables.length > 0) failpoint('after-prepare');
       return committables;
     };
+    console.log('the sink is open');
     return writer;
   },
   createCommitter: async (context) => {

@@ -46,6 +46,10 @@ const SERVER_PAUSE_MS = 2500;
 const FEED_INTERVAL_MS = 20;
 const LIFE_MS = 1500;
 const STARTUP_MS = 800;
+/** A named point that is not reached by then is made up for. */
+const POINT_MS = 6000;
+/** What a job prints when its sink is open: its life begins. */
+const OPEN = 'the sink is open';
 
 export async function killRun(options: KillRunOptions): Promise<KillRunOutcome> {
   const startedMs = performance.now();
@@ -73,7 +77,8 @@ export async function killRun(options: KillRunOptions): Promise<KillRunOutcome> 
     };
   } finally {
     stop.abort();
-    await rm(dir, { recursive: true, force: true });
+    // Its processes are being killed.
+    await rm(dir, { recursive: true, force: true, maxRetries: 20 });
   }
 }
 
@@ -222,12 +227,16 @@ class KilledJob {
       // Each start may rescale the job.
       ...['--parallelism', String(1 + this.#random.int(3))],
     ];
-    const lifeMs = STARTUP_MS + this.#random.int(LIFE_MS);
+    const lifeMs = this.#random.int(LIFE_MS);
+    // Now and then a start is not waited for.
+    const early = this.#random.int(4) === 0;
     return new Promise((resolve, reject) => {
       const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
       let text = '';
+      let timer: NodeJS.Timeout | undefined;
       const keep = (data: Buffer): void => {
         text = (text + data.toString()).slice(-10_000);
+        if (text.includes(OPEN)) timer ??= dieLater(0);
       };
       child.stdout.on('data', keep);
       child.stderr.on('data', keep);
@@ -244,7 +253,9 @@ class KilledJob {
         }
       };
       const byTime = death === 'random' || death === 'frozen';
-      const timer = death === 'none' ? undefined : setTimeout(end, byTime ? lifeMs : 4 * LIFE_MS);
+      const dieLater = (moreMs: number): NodeJS.Timeout | undefined =>
+        death === 'none' ? undefined : setTimeout(end, moreMs + (byTime ? lifeMs : POINT_MS));
+      if (early) timer = dieLater(STARTUP_MS);
       signal.addEventListener('abort', kill, { once: true });
       child.on('error', reject);
       child.on('exit', (code) => {
