@@ -51,7 +51,6 @@ class LateReads implements Residency {
   }
 
   prepare(): boolean {
-    if (this.#share === 0) return true;
     const key = this.keyed.currentKey;
     if (this.#arrived.size > 0 && this.#arrived.delete(key)) return true;
     this.#random = (Math.imul(this.#random, 1_664_525) + 1_013_904_223) >>> 0;

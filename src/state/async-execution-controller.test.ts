@@ -53,7 +53,7 @@ class Keyed implements ControllerTarget<string> {
     return 10;
   }
 
-  apply(marker: string): 'done' | 'more' | 'load' {
+  apply(marker: string): ReturnType<ControllerTarget<string>['apply']> {
     if (this.marker === 'done') this.log.push(marker);
     return this.marker;
   }
@@ -288,5 +288,125 @@ describe('whatever order state comes in', () => {
       { numRuns: 5000, seed: 1 },
     );
     assert.equal(run.failed, true);
+  });
+});
+
+/** The same with functions that go on after they have been called. */
+class Suspending extends Keyed {
+  override readonly oneByOne: boolean = true;
+  readonly under: string[] = [];
+  readonly overlaps: string[] = [];
+  controller!: AsyncExecutionController<string>;
+
+  override process(_input: InputNumber, { values }: RecordBatch<unknown>): void {
+    for (const value of values) {
+      const [key, sequence] = value as Value; // batches of this test hold these
+      assert.ok(this.near.has(key), `${key} is processed without its state`);
+      this.start(key, `${key}${sequence}`);
+    }
+  }
+
+  /** Of a record, or another function of that key. */
+  start(key: string, name: string): void {
+    this.controller.begin(key, () => {
+      if (this.under.some((other) => other.startsWith(key))) this.overlaps.push(name);
+      this.under.push(name);
+    });
+  }
+
+  endOne(which: number): void {
+    if (this.under.length === 0) return;
+    const [name] = this.under.splice(which % this.under.length, 1);
+    this.log.push(name!);
+    this.controller.end(name!.slice(0, name!.indexOf(':') + 1));
+  }
+
+  override apply(marker: string): 'done' | 'wait' {
+    if (this.under.length > 0) return 'wait';
+    this.log.push(marker);
+    return 'done';
+  }
+}
+
+type SuspendedEvent = Event | { readonly kind: 'end'; readonly which: number };
+
+describe('whatever order functions end in', () => {
+  const suspended: fc.Arbitrary<SuspendedEvent[]> = fc.array(
+    fc.oneof(
+      fc.record({
+        kind: fc.constant('batch'),
+        keys: fc.array(key, { minLength: 1, maxLength: 6 }),
+      }),
+      fc.record({ kind: fc.constantFrom('marker', 'load', 'step') }),
+      fc.record({ kind: fc.constant('evict'), key }),
+      fc.record({ kind: fc.constant('end'), which: fc.nat(5) }),
+    ) as fc.Arbitrary<SuspendedEvent>,
+    { maxLength: 60 },
+  );
+
+  test('one runs at a time of each key, in order, and none across a marker', () => {
+    fc.assert(
+      fc.property(suspended, (script) => {
+        const target = new Suspending();
+        const controller = controllerOf(target);
+        target.controller = controller;
+        const asked: string[] = [];
+        const counts = new Map<string, number>();
+        const settle = (): void => {
+          const group = controller.beginLoad();
+          target.arrive(target.missing);
+          target.missing.clear();
+          controller.endLoad(group);
+        };
+        for (const event of script) {
+          if (event.kind === 'batch') {
+            const values = event.keys.map((number): Value => {
+              const name = `k${number}:`;
+              counts.set(name, (counts.get(name) ?? 0) + 1);
+              asked.push(`${name}${counts.get(name)!}`);
+              return [name, counts.get(name)!];
+            });
+            controller.offer(1, batch(...values));
+          } else if (event.kind === 'marker') {
+            asked.push(`marker ${asked.length}`);
+            controller.offerMarker(asked.at(-1)!);
+          } else if (event.kind === 'load') settle();
+          else if (event.kind === 'end') target.endOne(event.which);
+          else if (event.kind === 'evict' && !controller.isRunning(`k${event.key}:`))
+            target.near.delete(`k${event.key}:`);
+          else controller.step();
+        }
+        for (let round = 0; !controller.idle; round++) {
+          assert.ok(round < 2000, 'comes to an end');
+          settle();
+          controller.step();
+          target.endOne(round);
+        }
+        assert.deepEqual(target.overlaps, []);
+        assert.deepEqual(byKey(target.log), byKey(asked));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('a function that is no record’s follows the one under way, and records follow it', () => {
+    const target = new Suspending();
+    const controller = controllerOf(target);
+    target.controller = controller;
+    target.arrive(['k:']);
+    controller.offer(1, batch(['k:', 1], ['k:', 2]));
+    target.start('k:', 'k:timer');
+    assert.deepEqual(target.under, ['k:1']);
+    assert.equal(controller.running, 2);
+    controller.step();
+    target.endOne(0);
+    assert.deepEqual(target.under, ['k:timer']);
+    controller.step();
+    target.endOne(0);
+    controller.step();
+    assert.deepEqual(target.under, ['k:2']);
+    target.endOne(0);
+    assert.deepEqual(target.log, ['k:1', 'k:timer', 'k:2']);
+    assert.equal(controller.idle, true);
   });
 });
