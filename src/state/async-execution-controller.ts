@@ -237,7 +237,7 @@ export class AsyncExecutionController<M> {
     waiting.running++;
     this.#running++;
     if (waiting.running === 1) start();
-    else waiting.starts.push(start);
+    else (waiting.starts ??= []).push(start);
   }
 
   /** It has ended: the key's next function or record may run. */
@@ -245,7 +245,7 @@ export class AsyncExecutionController<M> {
     const waiting = this.#keys.get(this.#identify(key))!; // it has begun
     waiting.running--;
     this.#running--;
-    const next = waiting.starts.shift();
+    const next = waiting.starts?.shift();
     if (next === undefined) this.#settle(waiting);
     else next();
   }

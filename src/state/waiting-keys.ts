@@ -20,7 +20,7 @@ export class WaitingKey {
   lacks = false;
   /** Functions of this key that have begun and not ended: the one under way, and `starts`, which follow it. */
   running = 0;
-  readonly starts: (() => void)[] = [];
+  starts: (() => void)[] | undefined;
   /** In the list of those that may run. */
   listed = false;
   /** Its first record is being handed over. */

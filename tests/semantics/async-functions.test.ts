@@ -11,9 +11,10 @@ import {
   outputTag,
   reducingState,
   t,
+  TumblingEventTimeWindows,
   valueState,
 } from '../../src/index.ts';
-import { type Row, run, table } from './run.ts';
+import { readsTakeTime, type Row, run, table } from './run.ts';
 
 const text = t.string();
 const first = (value: string): string => value[0]!;
@@ -390,6 +391,38 @@ describe('misuse says what to do', () => {
       );
     });
   }
+
+  test('a read that nobody awaits', async () => {
+    const running = run((env) =>
+      table(env, rowsOf('a1', 'a2'), text)
+        .keyBy(first, text)
+        .process<string, typeof CLICKS>({
+          state: CLICKS,
+          async processElement(value, { state }) {
+            void state.clicks.get(value).catch(() => undefined);
+          },
+        }),
+    );
+    // What is in memory is read at once, awaited or not.
+    if (readsTakeTime())
+      await assert.rejects(running, { message: /await every read before it returns/ });
+    else assert.deepEqual(await running, []);
+  });
+
+  test('state to be awaited where nobody can wait', async () => {
+    const awaited = asyncState(valueState(t.int32(), { default: 0 }));
+    for (const place of ['windowState', 'globalState'] as const) {
+      await assert.rejects(
+        run((env) =>
+          table(env, rowsOf('a1'), text)
+            .keyBy(first, text)
+            .window(TumblingEventTimeWindows.of(10))
+            .process<string>({ [place]: { awaited }, process: () => {} }, text),
+        ),
+        { code: 'ASYNC_STATE_UNSUPPORTED' },
+      );
+    }
+  });
 
   test('a promise from a function that is not async', async () => {
     await assert.rejects(

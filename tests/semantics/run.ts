@@ -20,6 +20,9 @@ import {
   type StreamExecutionEnvironment,
 } from '../../src/index.ts';
 
+/** Whether a read of state may have to be waited for. */
+export const readsTakeTime = (): boolean => mode.readLatencyMs !== undefined;
+
 /** `[value, timestamp]`, or a watermark. */
 export type Row<T> = readonly [T, number] | { readonly watermark: number };
 
@@ -75,6 +78,8 @@ export function table<T>(
     .filter((value) => !isWatermark(value));
 }
 
+let mode: Mode = {};
+
 /** Where the tables run. The same tables, unchanged, run in each; see `modes/`. */
 export interface Mode {
   /** Default 'hashmap'. */
@@ -84,8 +89,6 @@ export interface Mode {
   /** Process functions are async. */
   readonly asyncFunctions?: boolean;
 }
-
-let mode: Mode = {};
 
 /** For all tables of this process. */
 export function runTablesIn(next: Mode): void {

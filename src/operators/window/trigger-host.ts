@@ -12,6 +12,7 @@ import type {
 } from '../../state/keyed-state-backend.ts';
 import type { DeclaredState, StateDeclaration } from '../functions.ts';
 import { prepareAll } from '../keyed-shell.ts';
+import { refuseAwaited } from '../prefetch.ts';
 import type { AnyTrigger, OnMergeContext, TriggerResult } from './trigger.ts';
 import type { Window, WindowKind } from './window.ts';
 
@@ -41,6 +42,7 @@ export class TriggerHost implements OnMergeContext<StateDeclaration> {
     this.#timers = params.timers;
     const states: Record<string, Namespaced<unknown>> = {};
     for (const [name, descriptor] of Object.entries(params.trigger.state ?? {})) {
+      refuseAwaited(name, descriptor);
       states[name] = params.keyed.getNamespacedState(
         `trigger-${name}`,
         descriptor,

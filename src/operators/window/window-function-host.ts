@@ -6,6 +6,7 @@ import type {
 } from '../../state/keyed-state-backend.ts';
 import type { DeclaredState, StateDeclaration } from '../functions.ts';
 import { declareStates, prepareAll } from '../keyed-shell.ts';
+import { refuseAwaited } from '../prefetch.ts';
 import type { OperatorShell } from '../operator-shell.ts';
 import type { OutputTag } from '../output-tag.ts';
 import type { AnyProcessWindowFunction, ProcessWindowContext } from './window-function.ts';
@@ -40,6 +41,7 @@ export class WindowFunctionHost implements ProcessWindowContext<
     this.#shell = params.shell;
     const states: Record<string, Namespaced<unknown>> = {};
     for (const [name, descriptor] of Object.entries(params.window.windowState ?? {})) {
+      refuseAwaited(name, descriptor);
       states[name] = params.keyed.getNamespacedState(
         `window-${name}`,
         descriptor,
