@@ -6,7 +6,7 @@ const calm = { missing: 1, nowMs: 0, urgent: false, starved: false };
 const policyWith = (loads: number, averageMs = 0): LoadPolicy => {
   const policy = new LoadPolicy({ batchMax: 100, timeoutMs: 1000 });
   // The average is a moving one.
-  for (let i = 0; i < 200 && averageMs > 0; i++) {
+  for (let i = 0; i < 200; i++) {
     policy.began();
     policy.ended(averageMs);
   }
