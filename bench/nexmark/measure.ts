@@ -31,10 +31,14 @@ export function measure(run: () => void): Measured {
   return between(start, mark());
 }
 
-/** From the first event that a source yields, on whatever thread, until the job has ended. */
+/**
+ * From the first event that a source yields, on whatever thread, until the sink on the main thread has the last result; where there is none
+ * there, until the job has ended.
+ */
 export class JobWatch {
   readonly #channel = new BroadcastChannel('nexmark');
   #start: Mark | undefined;
+  #lastResult: Mark | undefined;
 
   constructor() {
     this.#channel.unref();
@@ -51,12 +55,18 @@ export class JobWatch {
     else this.#channel.postMessage(now);
   }
 
+  /** In the main thread: the sink has everything. What a job does when it ends, such as a last checkpoint, is not part of a query. */
+  lastResult(): void {
+    this.#lastResult = mark();
+  }
+
   /** In the main thread. */
   end(): Measured {
-    const now = mark();
+    const now = this.#lastResult ?? mark();
     if (this.#start === undefined) throw new RangeError('the job ended and no source had begun');
     const measured = between(this.#start, now);
     this.#start = undefined;
+    this.#lastResult = undefined;
     return measured;
   }
 

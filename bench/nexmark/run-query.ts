@@ -72,7 +72,9 @@ function blackhole(counter: { count: number }): Sink<unknown> {
       write: ({ values }) => {
         counter.count += values.length;
       },
-      flush: async () => {},
+      flush: async (endOfInput) => {
+        if (endOfInput && isMainThread) watch.lastResult();
+      },
       close: async () => {},
     }),
   };

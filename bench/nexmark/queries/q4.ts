@@ -33,14 +33,15 @@ const raises = (events: DataStream<Event>) =>
         state: openStates,
         processElement1({ category, dateTime, expires }, { state, timers }, out) {
           timers.registerEventTimeTimer(expires);
+          const early = state.early.get();
           let previous = 0;
-          for (const { price, dateTime: at } of state.early.get()) {
+          for (const { price, dateTime: at } of early) {
             if (at < dateTime || at > expires || price <= previous) continue;
             out.collect({ category, price, previous });
             previous = price;
           }
           state.auction.value = { category, dateTime, expires, highest: previous };
-          state.early.clear();
+          if (early.length > 0) state.early.clear();
         },
         processElement2({ price, dateTime }, { state, timers }, out) {
           const auction = state.auction.value;

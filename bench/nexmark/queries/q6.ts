@@ -39,11 +39,12 @@ const sales = (events: DataStream<Event>) =>
         state: openStates,
         processElement1({ seller, dateTime, expires }, { state, timers }) {
           timers.registerEventTimeTimer(expires);
+          const early = state.early.get();
           let highest = 0;
-          for (const { price, dateTime: at } of state.early.get())
+          for (const { price, dateTime: at } of early)
             if (at >= dateTime && at <= expires && price > highest) highest = price;
           state.auction.value = { seller, dateTime, expires, highest };
-          state.early.clear();
+          if (early.length > 0) state.early.clear();
         },
         processElement2({ price, dateTime }, { state, timers }) {
           const auction = state.auction.value;

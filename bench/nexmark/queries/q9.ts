@@ -19,14 +19,15 @@ export const q9 = (events: DataStream<Event>) =>
       processElement1(auction, { state, timers }, out) {
         state.auction.value = auction;
         timers.registerEventTimeTimer(auction.expires);
+        const early = state.early.get();
         let best: Bid | undefined;
-        for (const bid of state.early.get()) {
+        for (const bid of early) {
           if (!wins(bid, auction, best)) continue;
           best = bid;
           out.collect(winningBid(auction, bid));
         }
         if (best !== undefined) state.best.value = best;
-        state.early.clear();
+        if (early.length > 0) state.early.clear();
       },
       processElement2(bid, { state, timers }, out) {
         const auction = state.auction.value;

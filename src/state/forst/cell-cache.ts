@@ -16,6 +16,7 @@ import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import { ENTRY } from '../../lsm/table-meta.ts';
 import type { CellTable, StoredCell } from '../cells/cell-table.ts';
 import type { KeyContext } from '../cells/key-context.ts';
+import { CellHints } from './cell-hints.ts';
 import { type CellOwner, ForstCell } from './forst-cell.ts';
 import type { Address, Loads, LoadTarget } from './loads.ts';
 import { notResident } from './not-resident.ts';
@@ -52,6 +53,7 @@ export class CellCache implements CellTable, CellOwner, LoadTarget {
   readonly #tree: LsmTree;
   readonly #writeBack: WriteBack;
   readonly #first = new Map<unknown, ForstCell>();
+  readonly #hints = new CellHints();
   #valueBytes = VALUE_BYTES_GUESS;
   #cell: ForstCell | undefined;
   #version = -1;
@@ -183,6 +185,7 @@ export class CellCache implements CellTable, CellOwner, LoadTarget {
 
   forgetCell(cell: ForstCell): void {
     this.#writeBack.release(cell);
+    this.#hints.forget(cell);
     const head = this.#first.get(cell.keyId)!;
     if (head === cell) {
       if (cell.next === undefined) this.#first.delete(cell.keyId);
@@ -208,12 +211,18 @@ export class CellCache implements CellTable, CellOwner, LoadTarget {
   #cached(namespaceId: unknown): ForstCell | undefined {
     const { context } = this;
     if (this.#version === context.version && this.#namespaceId === namespaceId) return this.#cell;
-    let cell = this.#first.get(context.keyId);
-    while (cell !== undefined && cell.namespaceId !== namespaceId) cell = cell.next;
+    const cell = this.#hints.find(context.keyId, namespaceId) ?? this.#look(namespaceId);
     if (cell !== undefined) cell.referenced = true;
     this.#cell = cell;
     this.#version = context.version;
     this.#namespaceId = namespaceId;
+    return cell;
+  }
+
+  #look(namespaceId: unknown): ForstCell | undefined {
+    let cell = this.#first.get(this.context.keyId);
+    while (cell !== undefined && cell.namespaceId !== namespaceId) cell = cell.next;
+    if (cell !== undefined) this.#hints.keep(cell);
     return cell;
   }
 
@@ -280,6 +289,7 @@ export class CellCache implements CellTable, CellOwner, LoadTarget {
   #join(cell: ForstCell): ForstCell {
     cell.next = this.#first.get(cell.keyId);
     this.#first.set(cell.keyId, cell);
+    this.#hints.keep(cell);
     this.#writeBack.admit(cell, CELL_BYTES + LIVE_FACTOR * this.#valueBytes);
     this.#version = -1;
     return cell;

@@ -21,6 +21,7 @@ import type { Codec } from '../../types/codec.ts';
 import { notResident } from './not-resident.ts';
 import type { OrderedEntry, UserKeyOrder } from '../cells/user-key-order.ts';
 import { ForstMapRange, type KnownEntries } from './map-range.ts';
+import { CellHints } from './cell-hints.ts';
 import { type CellOwner, ForstCell } from './forst-cell.ts';
 import type { Address, Loads, LoadTarget } from './loads.ts';
 import { parseStateKey, type StateKeyWriter } from './state-key.ts';
@@ -66,6 +67,7 @@ export class MapCache
 {
   readonly #params: MapCacheParams;
   readonly #first = new Map<unknown, ForstCell>();
+  readonly #hints = new CellHints();
   #namespace: unknown = undefined;
   #namespaceId: unknown = undefined;
 
@@ -231,6 +233,7 @@ export class MapCache
 
   forgetCell(cell: ForstCell): void {
     this.#params.writeBack.release(cell);
+    this.#hints.forget(cell);
     const head = this.#first.get(cell.keyId)!;
     if (head === cell) {
       if (cell.next === undefined) this.#first.delete(cell.keyId);
@@ -319,9 +322,16 @@ export class MapCache
   }
 
   #cached(): ForstCell | undefined {
-    let cell = this.#first.get(this.#params.context.keyId);
-    while (cell !== undefined && cell.namespaceId !== this.#namespaceId) cell = cell.next;
+    const { keyId } = this.#params.context;
+    const cell = this.#hints.find(keyId, this.#namespaceId) ?? this.#look(keyId);
     if (cell !== undefined) cell.referenced = true;
+    return cell;
+  }
+
+  #look(keyId: unknown): ForstCell | undefined {
+    let cell = this.#first.get(keyId);
+    while (cell !== undefined && cell.namespaceId !== this.#namespaceId) cell = cell.next;
+    if (cell !== undefined) this.#hints.keep(cell);
     return cell;
   }
 
@@ -352,6 +362,7 @@ export class MapCache
     cell.complete = false;
     cell.next = this.#first.get(cell.keyId);
     this.#first.set(cell.keyId, cell);
+    this.#hints.keep(cell);
     this.#params.writeBack.admit(cell, CELL_BYTES);
     return cell;
   }
