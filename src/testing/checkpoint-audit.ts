@@ -24,6 +24,15 @@ interface Ledger {
   readonly inFlight: number;
 }
 
+/** A checkpoint that came to exist. */
+interface TakenCheckpoint {
+  /** Virtual time, about: when it was stored, less its duration by the coordinator's wall clock. */
+  readonly triggeredMs: number;
+  readonly durationMs: number;
+  /** Stream elements that it holds as in-flight data. */
+  readonly inFlight: number;
+}
+
 export interface CheckpointAuditOptions {
   /** Uids of the operators that hold ledger probes. */
   readonly ledger?: {
@@ -51,8 +60,7 @@ export class CheckpointAudit {
   readonly #excused = new Set<string>();
   readonly #ledgers: Ledger[] = [];
   completed = 0;
-  /** Stream elements that completed checkpoints held as in-flight data. */
-  inFlightElements = 0;
+  readonly taken: TakenCheckpoint[] = [];
 
   constructor(bucket: SimBucket, options: CheckpointAuditOptions = {}) {
     this.#bucket = bucket;
@@ -175,8 +183,13 @@ export class CheckpointAudit {
 
   #onCompleted(record: CheckpointRecord): void {
     this.completed++;
-    for (const { channels } of record.vertices.flatMap(({ subtasks }) => subtasks))
-      this.inFlightElements += channels?.elements ?? 0;
+    const snapshots = record.vertices.flatMap(({ subtasks }) => subtasks);
+    const durationMs = record.completedAtMs - record.triggeredAtMs;
+    this.taken.push({
+      triggeredMs: this.#bucket.scheduler.nowMs - durationMs,
+      durationMs,
+      inFlight: snapshots.reduce((sum, { channels }) => sum + (channels?.elements ?? 0), 0),
+    });
     const { ledger } = this.#options;
     if (ledger === undefined) return;
     const [sent, received] = [

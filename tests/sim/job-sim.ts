@@ -147,7 +147,7 @@ function reportOf(
     virtualMs: sim.nowMs,
     events: sim.scheduler.eventsRun,
     checkpoints: audit.completed,
-    inFlight: audit.inFlightElements,
+    inFlight: audit.taken.reduce((sum, { inFlight }) => sum + inFlight, 0),
     starts: jobs.reduce((sum, { starts }) => sum + starts, 0),
     failures: jobs.flatMap(({ failures }) => failures),
     log: jobs.flatMap(({ processes }) =>

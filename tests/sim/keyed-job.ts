@@ -75,18 +75,19 @@ export interface JobParts {
   readonly perWindow: Sink<Output>;
   /** Where the probes report to. */
   readonly violations: Violation[];
-  readonly slowness: SeededRandom;
+  /** What an operator waits after a batch, by where it is; milliseconds, 0 for nothing. */
+  slowMs(place: 'middle' | 'sink'): number;
 }
 
 export function buildJob(
   env: StreamExecutionEnvironment,
   settings: Settings,
-  { source, perKey, perWindow, violations, slowness }: JobParts,
+  { source, perKey, perWindow, violations, slowMs }: JobParts,
 ): void {
   const probe = (where: string) => (): OneInputOperator => new WatermarkProbe(where, violations);
   const ledger = (): OneInputOperator => new LedgerProbe(amountOf);
-  const slow = (): OneInputOperator =>
-    new SlowProbe(() => (slowness.chance(settings.slowShare) ? settings.slowMs : 0));
+  const slow = (place: 'middle' | 'sink') => (): OneInputOperator =>
+    new SlowProbe(() => slowMs(place));
   const bounded = WatermarkStrategy.forBoundedOutOfOrderness<Input>(settings.disorderMs);
   // Files know no timestamps; the scripted source gives them.
   const strategy =
@@ -103,14 +104,14 @@ export function buildJob(
     .transform('probe', ledger, INPUT)
     .uid(RECEIVED)
     .transform('probe', probe('behind the first exchange'), INPUT)
-    .transform('slow', slow, INPUT);
+    .transform('slow', slow('middle'), INPUT);
   (settings.asyncFunctions ? processKeysAsync(received) : processKeys(received))
     .transform('probe', probe('behind process'), OUTPUT)
-    .transform('slow', slow, OUTPUT)
+    .transform('slow', slow('sink'), OUTPUT)
     .sinkTo(perKey)
     .uid('per-key');
   foldWindows(received, settings.windowMs)
-    .transform('slow', slow, OUTPUT)
+    .transform('slow', slow('middle'), OUTPUT)
     .sinkTo(perWindow)
     .uid('per-window');
 }

@@ -14,6 +14,7 @@ import { CollectTarget, collectSink } from '../../src/testing/collect-sink.ts';
 import type { SimDisks } from '../../src/testing/sim-disk.ts';
 import { isTransient, SimJob } from '../../src/testing/sim-job.ts';
 import type { SimNode } from '../../src/testing/sim-node.ts';
+import type { SeededRandom } from '../../src/testing/seeded-random.ts';
 import type { SimBucket } from '../../src/testing/sim-store.ts';
 import type { Simulation } from '../../src/testing/simulation.ts';
 import { SlowStateBackend } from '../../src/testing/slow-state-backend.ts';
@@ -48,10 +49,12 @@ export class Plays {
   readonly violations: Violation[] = [];
   /** The run is over: no more jobs begin. */
   closed = false;
+  readonly #slowness: SeededRandom;
   readonly #met = new Map<string, number>();
 
   constructor(params: PlaysParams) {
     this.params = params;
+    this.#slowness = params.sim.random('slow operators');
     params.bucket.onFault = (what) => this.met(what);
     params.disks.onUse = (what) => this.met(what);
     if (params.settings.source === 'files') this.#writeInput();
@@ -115,11 +118,20 @@ export class Plays {
           source: this.#sourceOf(store),
           perKey: this.#sinkOf(targets.perKey, `${name}/per-key`, { store, node }),
           perWindow: this.#sinkOf(targets.perWindow, `${name}/per-window`, { store, node }),
-          slowness: sim.random('slow operators'),
+          slowMs: this.#slowMs,
           violations: this.violations,
         }),
     });
   }
+
+  readonly #slowMs = (place: 'middle' | 'sink'): number => {
+    const { settings, sim } = this.params;
+    const { slowMs, slowShare, stuck } = settings;
+    const nowMs = sim.nowMs;
+    if (place === 'sink' && stuck !== undefined && nowMs >= stuck.fromMs && nowMs < stuck.untilMs)
+      return stuck.untilMs - nowMs;
+    return this.#slowness.chance(slowShare) ? slowMs : 0;
+  };
 
   #sourceOf(store: ObjectStore): Source<Input> {
     const { settings, sim, input } = this.params;

@@ -4,6 +4,7 @@ import type { Sink } from '../../src/connector/sink.ts';
 import { decodeRecord, encodeRecord } from '../../src/state/checkpoint-record.ts';
 import type { SubtaskSnapshot } from '../../src/state/snapshot.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
+import type { Settings } from './settings.ts';
 import type { SimNode } from '../../src/testing/sim-node.ts';
 import type { Sabotage } from './scenario.ts';
 
@@ -69,6 +70,26 @@ function forgetCommits<T>(_target: CollectTarget<T>, sink: Sink<T>): Sink<T> {
   };
 }
 
+/** Records wait in channels, also where they leave: batches of few records, and operators that are slower than the source. */
+const congested = (settings: Settings): Settings => ({
+  ...settings,
+  workersMax: 3,
+  parallelisms: [2],
+  delivery: 'exactly-once',
+  slowMs: 10,
+  slowShare: 1,
+  config: {
+    ...settings.config,
+    'execution.checkpointing.mode': 'exactly-once',
+    'execution.checkpointing.unaligned.enabled': true,
+    'execution.checkpointing.aligned-checkpoint-timeout': 0,
+    'taskmanager.network.memory.buffer-debloat.enabled': true,
+    'taskmanager.network.memory.buffer-debloat.target': 1,
+    'taskmanager.network.memory.buffer-debloat.period': 5,
+    'taskmanager.network.memory.buffer-debloat.samples': 1,
+  },
+});
+
 /** Checkpoint records on their way to the store, changed. */
 const changingRecords =
   (change: (snapshot: SubtaskSnapshot) => SubtaskSnapshot) =>
@@ -117,8 +138,16 @@ export const SABOTAGES: readonly Sabotage[] = [
     sinkOf: forgetCommits,
     settingsOf: (settings) => ({ ...settings, sink: 'collect' }),
   },
-  { name: 'barriers overtake and what had arrived is not saved', storeOf: withoutReceived },
-  { name: 'barriers overtake and what had not left is not saved', storeOf: withoutUnsent },
+  {
+    name: 'barriers overtake and what had arrived is not saved',
+    storeOf: withoutReceived,
+    settingsOf: congested,
+  },
+  {
+    name: 'barriers overtake and what had not left is not saved',
+    storeOf: withoutUnsent,
+    settingsOf: congested,
+  },
   {
     name: 'barriers are not aligned',
     settingsOf: (settings) => ({

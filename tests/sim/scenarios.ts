@@ -1,5 +1,6 @@
 /** All named scenarios of a job in the simulated world, in the order of the list of fault scenarios. */
 import { invalid } from '../../src/base/errors.ts';
+import { F27 } from './backpressure-scenario.ts';
 import { F19 } from './collector-scenarios.ts';
 import { F22 } from './corruption-scenario.ts';
 import { DISK_SCENARIOS } from './disk-scenarios.ts';
@@ -13,6 +14,7 @@ export const SCENARIOS: readonly Scenario[] = [
   F19,
   ...DISK_SCENARIOS,
   F22,
+  F27,
 ];
 
 export function scenarioOf(name: string): Scenario {

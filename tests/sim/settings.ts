@@ -41,6 +41,8 @@ export interface Settings {
   /** Operators that wait so long after a batch, and how often they do: 0 is never. */
   readonly slowMs: number;
   readonly slowShare: number;
+  /** What is in front of the sinks takes nothing in this time. */
+  readonly stuck?: { readonly fromMs: number; readonly untilMs: number };
   readonly config: Readonly<Record<string, JsonValue>>;
   /** Undefined: state is where the options say. */
   readonly slowReads: SlowReads | undefined;

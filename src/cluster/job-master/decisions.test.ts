@@ -393,6 +393,15 @@ describe('configuration', () => {
     });
   });
 
+  test('unaligned checkpoints are refused where barriers never wait', () => {
+    const unaligned = { 'execution.checkpointing.unaligned.enabled': true };
+    assert.equal(settle(unaligned)['execution.checkpointing.aligned-checkpoint-timeout'], 0);
+    assert.throws(() => settle({ ...unaligned, 'execution.checkpointing.mode': 'at-least-once' }), {
+      code: 'CONFIG_INVALID',
+      message: /unaligned\.enabled: set, but .* is at-least-once/,
+    });
+  });
+
   test('__proto__ is an unknown option like any other', () => {
     assert.throws(
       () => settle(JSON.parse('{"__proto__": {"polluted": true}}') as Record<string, never>),
