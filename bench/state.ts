@@ -23,8 +23,7 @@ import { benchMemory } from './state/memory.ts';
 import { LateStore, localStore } from './state/stores.ts';
 
 export const USAGE = `  --entries N   keys of the engine comparison (10,000,000; quick 500,000)
-  --small MB --large MB   states of the growth figures (100 and 10,000; quick 10 and 100)
-  --budget MB   memory of the task whose state is twenty times that (256; quick 32)
+  --small MB --large MB   states of the growth figures (100 and 10,000; quick 40 and 400); memory is measured over the large one
   --folder PATH where files go (a temporary folder): about 15 GB; quick 2 GB`;
 
 const REMOTE_MS = 23;
@@ -44,9 +43,8 @@ export async function run({
     args: [...args],
     options: {
       entries: { type: 'string', default: quick ? '500000' : '10000000' },
-      small: { type: 'string', default: quick ? '10' : '100' },
-      large: { type: 'string', default: quick ? '100' : '10000' },
-      budget: { type: 'string', default: quick ? '32' : '256' },
+      small: { type: 'string', default: quick ? '40' : '100' },
+      large: { type: 'string', default: quick ? '400' : '10000' },
       folder: { type: 'string', default: tmpdir() },
     },
   });
@@ -55,12 +53,7 @@ export async function run({
     return {
       ...(await engine(folder, Number(values.entries), quick)),
       ...(await hot(`${folder}/hot`, quick)),
-      ...(await growth(folder, Number(values.small), Number(values.large))),
-      ...(await benchMemory(
-        `${folder}/memory`,
-        Number(values.budget) << 20,
-        quick ? 100_000 : 2_000_000,
-      )),
+      ...(await growth(folder, Number(values.small), Number(values.large), quick)),
       ...(await cacheFigures({ quick: true, args: quick ? [] : ['--records', '100000'] })),
     };
   } finally {
@@ -107,16 +100,19 @@ interface Sized {
   readonly restoreMs: number;
   readonly rescaleMs: number;
   readonly fullCopyMs: number;
+  readonly memory: Readonly<Record<string, number>>;
 }
 
 async function growth(
   folder: string,
   smallMb: number,
   largeMb: number,
+  quick: boolean,
 ): Promise<Record<string, number>> {
-  const small = await sized(`${folder}/small`, smallMb);
-  const large = await sized(`${folder}/large`, largeMb);
+  const small = await sized(`${folder}/small`, smallMb, 0);
+  const large = await sized(`${folder}/large`, largeMb, quick ? 100_000 : 2_000_000);
   return {
+    ...large.memory,
     checkpoint_growth: large.checkpointMs / small.checkpointMs,
     restore_growth: large.restoreMs / small.restoreMs,
     rescale_growth: large.rescaleMs / small.rescaleMs,
@@ -132,8 +128,9 @@ async function growth(
   };
 }
 
-async function sized(folder: string, megabytes: number): Promise<Sized> {
-  const local = localStore(folder);
+/** `records`: of the memory run; 0 for none. */
+async function sized(folder: string, megabytes: number, records: number): Promise<Sized> {
+  const local = localStore(`${folder}/store`);
   const keys = Math.floor((megabytes * 1e6) / ENTRY_BYTES);
   const { one, two } = await bulkState(local, keys);
   const remote = new LateStore(local, REMOTE_MS);
@@ -150,8 +147,11 @@ async function sized(folder: string, megabytes: number): Promise<Sized> {
     rescales.push(await firstRead(remote, { restore: two, keys, parallelism: 4 }));
   }
   const copied = await fullCopy(remote, one);
+  const state = { folder, restore: one, bytes: megabytes * 1e6, keys };
+  const memory = records === 0 ? {} : await benchMemory(state, records);
   await rm(folder, { recursive: true });
   return {
+    memory,
     checkpointMs: durationMs,
     pauseMs,
     restoreMs: median(restores),

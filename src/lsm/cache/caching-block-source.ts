@@ -251,8 +251,9 @@ export class CachingBlockSource implements BlockSource {
     const bytes = await this.#get(file, start, end - start, signal);
     for (const block of blocks) {
       this.metrics.bytesWanted += block.length;
-      // A block that stays must not keep its neighbours.
-      const alone = blocks.length === 1 && bytes.buffer.byteLength === bytes.length;
+      // A block that stays must not keep its neighbours; one that only passes may.
+      const alone =
+        !flight.fill || (blocks.length === 1 && bytes.buffer.byteLength === bytes.length);
       const at = block.offset - start;
       const stored = alone ? bytes : copyOf(bytes, at, at + block.length);
       const opened = await this.#open(file, block, stored, signal);

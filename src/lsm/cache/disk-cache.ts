@@ -32,7 +32,8 @@ const SEGMENT_BYTES = 16 * 1024 * 1024;
 const OWN_SEGMENT_SHARE = 1 / 16;
 /** Smaller blocks than these on average leave some of a segment unused. */
 const BYTES_PER_EXTENT = 4096;
-const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
+/** Memory of what waits to be written; a single file may be larger. */
+const QUEUE_BYTES_MAX = 16 * 1024 * 1024;
 /** Blocks that are saved from the oldest segment whenever something is written. */
 const SAVED_PER_WRITE = 4;
 
@@ -203,7 +204,7 @@ export class DiskCache {
     const { length } = bytes;
     if (this.#off || length > this.#params.budgetBytes / 4 || length > SEGMENT_BYTES_MAX / 2)
       return;
-    if (this.#queuedBytes + length > QUEUE_BYTES_MAX) {
+    if (this.#queuedBytes > 0 && this.#queuedBytes + length > QUEUE_BYTES_MAX) {
       this.skipped++;
       return;
     }
