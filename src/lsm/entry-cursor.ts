@@ -189,9 +189,9 @@ export class TableCursor implements EntryCursor {
       return false;
     if (compareKeys(key, this.#from) <= 0) return !started;
     this.#from = key;
-    const block = this.#table.parts!.index.blockOf(key, 0, key.length);
+    const block = this.#parts.index.blockOf(key, 0, key.length);
     // What was read ahead is of no use behind a gap.
-    if (block > this.#block + 1) this.#readAhead = 1;
+    if (block > this.#block + 1) this.#readAhead = Math.min(this.#readAheadMax, FIRST_READ_BYTES);
     for (let passed = this.#block; passed < block && this.#loaded.size > 0; passed++)
       this.#loaded.delete(passed);
     if (block === this.#block && this.#inBlock) {

@@ -19,13 +19,14 @@
 import { copyOf } from '../base/bytes.ts';
 import { internal } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import type { BlockRead, BlockSource } from './block-source.ts';
+import type { BlockSource } from './block-source.ts';
 import { mayContain } from './bloom-filter.ts';
 import { type Heat, heatOf, hotOutputs } from './cache/hot-outputs.ts';
 import { DataBlockView } from './data-block.ts';
 import { type EntryCursor, MemtableCursor, TableCursor } from './entry-cursor.ts';
 import { fingerprint } from './key-fingerprint.ts';
 import { Lookup } from './lookup.ts';
+import { Wants } from './wants.ts';
 import { afterPrefix, Memtable, type MemtableSizes } from './memtable.ts';
 import { writeMemtable } from './memtable-flush.ts';
 import { MergedScan } from './merged-scan.ts';
@@ -65,20 +66,8 @@ export interface TreeParams {
 
 const NEVER = Number.POSITIVE_INFINITY;
 const NO_VALUE = new Uint8Array(0);
-/** File number and block number as one number. */
-const blockKey = (fileNo: number, block: number): number => fileNo * 2 ** 22 + block;
-
 interface OpenRun {
   readonly tables: readonly OpenTable[];
-}
-
-/** What a lookup needs before it can go on. */
-class Wants {
-  readonly tables = new Set<OpenTable>();
-  /** Until the lookup ends, whatever the budget says meanwhile. */
-  readonly opened = new Map<OpenTable, TableParts>();
-  readonly blocks = new Map<number, BlockRead>();
-  readonly arrived = new Map<number, Uint8Array>();
 }
 
 /** A part of a prefix: `to` is left out. What is in memory may lie outside. */
@@ -206,7 +195,7 @@ export class LsmTree {
           return lookup === undefined;
         });
         if (open.length === 0) return answers as readonly Lookup[]; // all are answered
-        await this.#supply(wants, signal);
+        await wants.supply(this.#store, this.#blocks, signal);
       }
     } finally {
       this.#endRead();
@@ -375,6 +364,32 @@ export class LsmTree {
     this.#install(version);
   }
 
+  /** The blocks of a table that memory holds, the hottest first, at most `limit`. */
+  hotBlocks(id: string, limit: number): readonly number[] {
+    const table = this.#open.get(id);
+    return table === undefined ? [] : this.#blocks.hotBlocks(table, limit);
+  }
+
+  /** Fetches blocks of a file ahead of need, as far as they are part of this tree. @throws as `lookupAll` */
+  async prefetch(
+    { object, offset }: Pick<TableMeta, 'object' | 'offset'>,
+    blocks: readonly number[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    this.#readers++;
+    try {
+      for (const table of this.#open.values()) {
+        if (table.object !== object || table.offset !== offset) continue;
+        const { index } = await table.open(this.#store, signal);
+        const within = blocks.filter((block) => index.meets(block, table.meta));
+        const reads = within.map((block) => ({ file: table, block: index.address(block) }));
+        await this.#blocks.read(reads, { fill: true, signal });
+      }
+    } finally {
+      this.#endRead();
+    }
+  }
+
   /** Opens every table's index and filter ahead of need. */
   async openTables(signal?: AbortSignal): Promise<void> {
     await Promise.all([...this.#open.values()].map((table) => table.open(this.#store, signal)));
@@ -454,9 +469,9 @@ export class LsmTree {
     wants: Wants | undefined,
     lookup: Lookup | undefined,
   ): 'settled' | 'older' | 'missing' {
-    const parts = table.parts ?? wants?.opened.get(table);
+    const parts = table.parts ?? wants?.partsOf(table);
     if (parts === undefined) {
-      wants?.tables.add(table);
+      wants?.noteTable(table);
       return 'missing';
     }
     table.tailUsed = true;
@@ -467,10 +482,9 @@ export class LsmTree {
     const block = parts.index.blockOf(key, 0, key.length);
     if (block === parts.index.blocks) return passed;
     const address = parts.index.address(block);
-    const bytes =
-      wants?.arrived.get(blockKey(table.fileNo, block)) ?? this.#blocks.resident(table, address);
+    const bytes = wants?.blockOf(table, block) ?? this.#blocks.resident(table, address);
     if (bytes === undefined) {
-      wants?.blocks.set(blockKey(table.fileNo, block), { file: table, block: address });
+      wants?.noteBlock(table, address);
       return 'missing';
     }
     if (lookup === undefined) return passed;
@@ -479,26 +493,6 @@ export class LsmTree {
     if (view.find(key, 0, key.length, print) === -1) return passed;
     const value = bytes.subarray(view.valueStart, view.valueEnd);
     return lookup.take(view.kind & ~ENTRY_EXPIRES, value, view.expiryMs) ? 'settled' : passed;
-  }
-
-  async #supply(wants: Wants, signal?: AbortSignal): Promise<void> {
-    const tables = [...wants.tables];
-    const reads = [...wants.blocks.entries()].filter(([id]) => !wants.arrived.has(id));
-    wants.tables.clear();
-    wants.blocks.clear();
-    const options = signal === undefined ? { fill: true } : { fill: true, signal };
-    const [contents] = await Promise.all([
-      reads.length === 0
-        ? []
-        : this.#blocks.read(
-            reads.map(([, read]) => read),
-            options,
-          ),
-      ...tables.map(async (table) => {
-        wants.opened.set(table, await table.open(this.#store, signal));
-      }),
-    ]);
-    for (const [i, [id]] of reads.entries()) wants.arrived.set(id, contents[i]!);
   }
 
   async #scan(

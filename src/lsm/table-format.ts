@@ -71,6 +71,15 @@ export class TableIndex {
     return this.#keys.subarray(this.#keyStarts[block], this.#keyStarts[block + 1]);
   }
 
+  /** Whether there is such a block and it may hold keys within these bounds. */
+  meets(block: number, bounds: { smallest: Uint8Array; largest: Uint8Array }): boolean {
+    return (
+      block < this.blocks &&
+      compareKeys(this.separator(block), bounds.smallest) >= 0 &&
+      (block === 0 || compareKeys(this.separator(block - 1), bounds.largest) < 0)
+    );
+  }
+
   /** @hot The block that may hold the key; `blocks` if the key is beyond the last. */
   blockOf(key: Uint8Array, start: number, end: number): number {
     const starts = this.#keyStarts;

@@ -41,6 +41,7 @@ import { CellCache } from './cell-cache.ts';
 import { registerGauges } from './forst-metrics.ts';
 import { ForstSnapshot } from './forst-snapshot.ts';
 import type { ForstWorker } from './forst-worker.ts';
+import { type WarmTable, warmUp } from './hot-blocks.ts';
 import { Loads } from './loads.ts';
 import type { Manifest } from './manifest.ts';
 import { MapCache } from './map-cache.ts';
@@ -60,6 +61,8 @@ export interface RestoredTrees {
   readonly manifests: readonly Manifest[];
   readonly data: LsmTree;
   readonly timers: LsmTree;
+  /** What was hot when the state was written. */
+  readonly warm: readonly WarmTable[];
 }
 
 export class ForstKeyedBackend implements KeyedStateBackend, Residency {
@@ -109,6 +112,7 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
       most: () => worker.timersMost ?? this.#timersAffordable(),
     });
     worker.register(this);
+    void warmUp(this.#data, restored.warm, this.#abort.signal);
   }
 
   get residency(): Residency {

@@ -7,6 +7,7 @@ import { type TreeVersion, versionToJson } from '../../lsm/tree-version.ts';
 import type { KeyGroupRange } from '../../types/key-group.ts';
 import type { PendingSnapshot } from '../keyed-state-backend.ts';
 import type { KeyedStateHandle, SnapshotWriter } from '../snapshot.ts';
+import { hotTables } from './hot-blocks.ts';
 import { encodeManifest, filesOf, type Manifest } from './manifest.ts';
 import type { WriteBack } from './write-back.ts';
 
@@ -14,7 +15,7 @@ export interface ForstSnapshotParams {
   readonly checkpointId: number;
   readonly operatorId: string;
   readonly keyGroups: KeyGroupRange;
-  readonly base: Omit<Manifest, 'data' | 'timers'>;
+  readonly base: Omit<Manifest, 'data' | 'timers' | 'hot'>;
   readonly writeBack: WriteBack;
   readonly data: LsmTree;
   readonly timers: LsmTree;
@@ -34,7 +35,8 @@ export class ForstSnapshot implements PendingSnapshot {
     const { base, operatorId, keyGroups, writeBack, yieldToLoop } = this.#params;
     await writeBack.endEpoch(yieldToLoop);
     const [data, timers] = await this.end();
-    const manifest = { ...base, data: versionToJson(data), timers: versionToJson(timers) };
+    const hot = await hotTables(this.#params.data, data, yieldToLoop);
+    const manifest = { ...base, data: versionToJson(data), timers: versionToJson(timers), hot };
     const bytes = encodeManifest(manifest);
     const handle = await writer.write(`${operatorId}.forst`, [bytes]);
     const states = manifest.states.map(({ name, kind }) => ({ name, kind }));

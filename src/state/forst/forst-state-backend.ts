@@ -2,6 +2,7 @@
 import { loadCanonical } from './load-canonical.ts';
 import { boundsOf, stateKeyPrefixLength } from './state-key.ts';
 import type { LsmTree } from '../../lsm/lsm-tree.ts';
+import { type WarmTable, warmTables } from './hot-blocks.ts';
 import { decodeManifest, type Manifest } from './manifest.ts';
 import {
   clipVersion,
@@ -29,7 +30,7 @@ export class ForstStateBackend implements StateBackend {
 
   /** @throws `data` FORST_MANIFEST_CORRUPT, STATE_BACKEND_DIFFERS, KEY_SCHEMA_INCOMPATIBLE */
   async createKeyed(params: KeyedBackendParams): Promise<KeyedStateBackend> {
-    const { manifests, data, timers } = await restoredVersions(params);
+    const { manifests, data, timers, warm } = await restoredVersions(params);
     const open = (version: TreeVersion): Promise<LsmTree> =>
       this.#worker.openTree({
         attemptId: params.attemptId,
@@ -48,6 +49,7 @@ export class ForstStateBackend implements StateBackend {
       manifests: loaded === undefined ? manifests : [...manifests, loaded],
       data: dataTree,
       timers: timerTree,
+      warm,
     });
   }
 
@@ -61,10 +63,12 @@ async function restoredVersions(params: KeyedBackendParams): Promise<{
   manifests: readonly Manifest[];
   data: TreeVersion;
   timers: TreeVersion;
+  warm: readonly WarmTable[];
 }> {
   const manifests: Manifest[] = [];
   const data: TreeVersion[] = [];
   const timers: TreeVersion[] = [];
+  const warm: WarmTable[] = [];
   for (const handle of params.restore) {
     if (handle.backend === 'canonical') continue;
     if (handle.backend !== 'forst') throw otherBackend(params.operatorId, handle.backend);
@@ -74,10 +78,12 @@ async function restoredVersions(params: KeyedBackendParams): Promise<{
     const range = intersection(handle.keyGroups, params.keyGroupRange);
     if (range === undefined) continue;
     const { smallest, largest } = boundsOf(range);
-    data.push(clipVersion(versionFromJson(manifest.data), smallest, largest));
+    const version = versionFromJson(manifest.data);
+    data.push(clipVersion(version, smallest, largest));
+    warm.push(...warmTables(version, manifest.hot));
     timers.push(clipVersion(versionFromJson(manifest.timers), smallest, largest));
   }
-  return { manifests, data: joinVersions(data), timers: joinVersions(timers) };
+  return { manifests, data: joinVersions(data), timers: joinVersions(timers), warm };
 }
 
 function intersection(a: KeyGroupRange, b: KeyGroupRange): KeyGroupRange | undefined {

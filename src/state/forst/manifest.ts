@@ -6,6 +6,7 @@ import type { JsonValue } from '../../base/json.ts';
 import { MillraceError } from '../../base/errors.ts';
 import type { TreeVersionJson } from '../../lsm/tree-version.ts';
 import type { StateDescriptor } from '../descriptor.ts';
+import type { HotTable } from './hot-blocks.ts';
 import type { FileRef } from '../snapshot.ts';
 
 const MANIFEST_VERSION = 1;
@@ -30,6 +31,8 @@ export interface Manifest {
   /** Of values. */
   readonly data: TreeVersionJson;
   readonly timers: TreeVersionJson;
+  /** Of `data`, to warm up from; absent in manifests that were written before there was such a list. */
+  readonly hot?: readonly HotTable[];
 }
 
 export function encodeManifest(manifest: Manifest): Uint8Array {
