@@ -128,6 +128,7 @@ test('errors of the server and of the network say what to do', () => {
   const cases = [
     ['23505', 'data', 'PG_ROW_REFUSED', false],
     ['22P02', 'data', 'PG_ROW_REFUSED', false],
+    ['21000', 'data', 'PG_ROW_REFUSED', false],
     ['40P01', 'unavailable', 'PG_CONTENDED', false],
     ['55P03', 'unavailable', 'PG_CONTENDED', false],
     ['57P01', 'unavailable', 'PG_UNAVAILABLE', true],

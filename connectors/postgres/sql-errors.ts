@@ -35,6 +35,7 @@ const BY_CLASS: Readonly<Record<string, Verdict>> = {
   '57': UNAVAILABLE, // operator_intervention: shutdown, start-up, a cancelled statement
   '58': UNAVAILABLE, // system_error
   '28': { kind: 'invalid', code: 'PG_AUTHENTICATION_FAILED' },
+  '21': REFUSED, // cardinality_violation: keys that are written differently and are equal to the server
   '22': REFUSED, // data_exception
   '23': REFUSED, // integrity_constraint_violation
   '44': REFUSED, // with_check_option_violation
