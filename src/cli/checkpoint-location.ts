@@ -19,6 +19,8 @@ export interface FoundCheckpoint {
   /** Of the record. */
   readonly key: string;
   readonly record: CheckpointRecord;
+  /** The folder or s3://bucket/prefix of that store. */
+  readonly place: string;
 }
 
 type Config = Readonly<Record<string, JsonValue>>;
@@ -33,7 +35,7 @@ export async function findCheckpoint(location: string, config: Config): Promise<
   if (checkpoint !== null) {
     const [, dir, jobId, name] = checkpoint;
     return open(openStoreAt(dir!, config), (store) =>
-      recordAt(store, `${jobId}/${name}/_metadata`),
+      recordAt(store, `${jobId}/${name}/_metadata`, dir!),
     );
   }
   const job = /^(.+)\/([^/]+)$/.exec(place);
@@ -41,15 +43,15 @@ export async function findCheckpoint(location: string, config: Config): Promise<
     const [, dir, jobId] = job;
     const store = openStoreAt(dir!, config);
     if (isKeySegment(jobId!) && (await hasHead(store, jobId!)))
-      return open(store, (opened) => newestOf(opened, jobId!));
+      return open(store, (opened) => newestOf(opened, jobId!, dir!));
     await store.close();
   }
   return open(openStoreAt(place, config), async (store) => {
-    if ((await store.head('_metadata')) !== undefined) return recordAt(store, '_metadata');
+    if ((await store.head('_metadata')) !== undefined) return recordAt(store, '_metadata', place);
     const jobs = await jobsOf(store);
     if (jobs.length === 0) throw noCheckpoint(location);
     if (jobs.length > 1) throw severalJobs(place, jobs);
-    return newestOf(store, jobs[0]!.jobId);
+    return newestOf(store, jobs[0]!.jobId, place);
   });
 }
 
@@ -104,17 +106,21 @@ async function open<T>(store: ObjectStore, read: (store: ObjectStore) => Promise
   }
 }
 
-async function newestOf(store: ObjectStore, jobId: string): Promise<FoundCheckpoint> {
+async function newestOf(
+  store: ObjectStore,
+  jobId: string,
+  place: string,
+): Promise<FoundCheckpoint> {
   const key = headKeyOf(jobId);
   const newest = decodeHead(await store.get(key), key).checkpoints.at(-1);
   if (newest === undefined)
     throw invalid('NO_SUCH_CHECKPOINT', `job ${jobId} has no checkpoint yet`, { jobId });
-  return recordAt(store, newest.key);
+  return recordAt(store, newest.key, place);
 }
 
-async function recordAt(store: ObjectStore, key: string): Promise<FoundCheckpoint> {
+async function recordAt(store: ObjectStore, key: string, place: string): Promise<FoundCheckpoint> {
   try {
-    return { store, key, record: decodeRecord(await store.get(key), key) };
+    return { store, key, place, record: decodeRecord(await store.get(key), key) };
   } catch (error) {
     if ((error as { code?: unknown }).code !== 'OBJECT_NOT_FOUND') throw error;
     throw new MillraceError(

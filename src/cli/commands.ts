@@ -5,6 +5,7 @@ import type { JsonValue } from '../base/json.ts';
 import { keepAlive } from '../base/real-world.ts';
 import { runCompactor } from './compactor.ts';
 import { addCheckCommands } from './check-command.ts';
+import { addForkCommand } from './fork-command.ts';
 import { addJobCommands } from './job-commands.ts';
 import { addRunCommand } from './run-command.ts';
 import { addSavepointCommands } from './savepoint-commands.ts';
@@ -41,6 +42,7 @@ program
 addRunCommand(program, property);
 addCheckCommands(program, property);
 addJobCommands(program, property);
+addForkCommand(program, property);
 addStateCommands(program, property);
 addSavepointCommands(program, property);
 

@@ -28,7 +28,9 @@ import type { ToJobMaster, ToTaskManager } from '../runtime/messages.ts';
 import type { CompactionExecutor } from '../lsm/compaction/compaction-task.ts';
 import { MemoryStore } from '../storage/memory-store.ts';
 import { openObjectStore } from '../storage/open-store.ts';
+import { OverlayStore } from '../storage/overlay-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { forkedProgram } from './forked-program.ts';
 import { givenOptions } from './given-options.ts';
 import { interceptor } from './intercept.ts';
 import { openCompactionThread } from './open-compaction-thread.ts';
@@ -47,7 +49,8 @@ export interface EmbeddedOptions {
 
 export function embeddedExecutor({ wrapStore = same }: EmbeddedOptions = {}): Executor {
   const world = realWorld();
-  const start = (program: Program): Promise<JobClient> => {
+  const start = (given: Program): Promise<JobClient> => {
+    const program = forkedProgram(given, () => capturesOf(world, given));
     const intercept = interceptor();
     if (intercept !== undefined) {
       intercept(program);
@@ -90,8 +93,17 @@ function compactionThreadOf({ config }: Program): (() => CompactionExecutor) | u
 
 function storeOf(world: World, program: Program): ObjectStore {
   const dir = program.config['execution.checkpointing.dir'];
-  return typeof dir === 'string' ? storeAt(world, program, dir) : new MemoryStore();
+  if (typeof dir !== 'string') return new MemoryStore();
+  const store = storeAt(world, program, dir);
+  const origin = program.config['execution.fork.origin'];
+  return typeof origin === 'string'
+    ? new OverlayStore(store, storeAt(world, program, origin))
+    : store;
 }
+
+/** A fork is given its folder by `run --fork`. */
+const capturesOf = (world: World, program: Program): ObjectStore =>
+  storeAt(world, program, String(program.config['execution.checkpointing.dir']));
 
 const storeAt = (world: World, { config }: Program, location: string): ObjectStore =>
   openObjectStore(location, { config, environment: realEnvironment(), world });

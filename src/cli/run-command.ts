@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
 import { realEnvironment, setEnvironment } from '../base/real-world.ts';
 import type { JsonValue } from '../base/json.ts';
+import { forkOptions } from './fork-command.ts';
 import { givenOptions, OPTIONS_VARIABLE } from './given-options.ts';
 
 type Config = Readonly<Record<string, JsonValue>>;
@@ -16,6 +17,7 @@ interface RunOptions {
   readonly claimMode?: string;
   readonly allowNonRestoredState?: boolean;
   readonly parallelism?: string;
+  readonly fork?: string;
 }
 
 export function addRunCommand(program: Command, property: Property): void {
@@ -26,6 +28,7 @@ export function addRunCommand(program: Command, property: Property): void {
     .option('-s, --fromSavepoint <path>', 'starts from a savepoint')
     .option('--claimMode <mode>', 'whose the savepoint is then: no-claim (default) or claim')
     .option('-n, --allowNonRestoredState', 'drops state that the program has no operator for')
+    .option('--fork <dir>', 'as a fork that `millrace fork` made: until now, results captured')
     .option('-p, --parallelism <n>', 'of operators that set none')
     .option('-D <key=value>', 'an option such as state.backend.type', property, {})
     .passThroughOptions()
@@ -37,7 +40,8 @@ async function run(
   programArguments: readonly string[],
   options: RunOptions,
 ): Promise<void> {
-  await loadProgram(file, programArguments, optionsOf(options));
+  const fork = options.fork === undefined ? {} : await forkOptions(options.fork);
+  await loadProgram(file, programArguments, { ...fork, ...optionsOf(options) });
 }
 
 /** Settles when the module has been run, with options that win over its own. */

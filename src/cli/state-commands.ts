@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { realWorld } from '../base/real-world.ts';
 import type { JsonValue } from '../base/json.ts';
+import { diffCheckpoints, type StateDifference } from '../cluster/diff-checkpoints.ts';
 import {
   type CheckpointReport,
   inspectCheckpoint,
@@ -29,11 +30,58 @@ export function addStateCommands(program: Command, property: Property): void {
     .option('-D <key=value>', 'an option such as s3.endpoint', property, {})
     .action(inspect);
   state
+    .command('diff <a> <b>')
+    .description(
+      'entries that were added, removed or changed from one checkpoint or savepoint to another',
+    )
+    .option('--json', 'as one JSON object')
+    .option('--keys <n>', 'so many examples of each', '5')
+    .option('-D <key=value>', 'an option such as s3.endpoint', property, {})
+    .action(diff);
+  state
     .command('list <dir>')
     .description('jobs and their checkpoints')
     .option('--json', 'as one JSON object')
     .option('-D <key=value>', 'an option such as s3.endpoint', property, {})
     .action(list);
+}
+
+async function diff(
+  a: string,
+  b: string,
+  { json = false, keys, D }: { readonly json?: boolean; readonly keys: string; readonly D: Config },
+): Promise<void> {
+  const world = realWorld();
+  const [before, after] = [await findCheckpoint(a, D), await findCheckpoint(b, D)];
+  const sideOf = ({ store, record }: typeof before) => ({
+    record,
+    source: {
+      ...{ store, reader: new StoreSnapshotReader(store) },
+      yieldToLoop: () => new Promise<void>((resolve) => world.timers.soon(resolve)),
+    },
+  });
+  try {
+    const differences = await diffCheckpoints(sideOf(before), sideOf(after), {
+      examplesMax: Math.max(0, Math.trunc(Number(keys)) || 0),
+    });
+    if (json) world.print(JSON.stringify(differences, undefined, 2));
+    else for (const difference of differences) printDifference(difference);
+  } finally {
+    await before.store.close();
+    await after.store.close();
+  }
+}
+
+function printDifference({ operator, state, kind, ...counts }: StateDifference): void {
+  const { print } = realWorld();
+  const { same, added, removed, changed, examples } = counts;
+  print(
+    `operator "${operator}" ${kind} "${state}": ${same} the same, ${added} added, ${removed} removed, ${changed} changed`,
+  );
+  for (const { key, what, before, after } of examples)
+    print(
+      `  ${what.padEnd(8)} ${JSON.stringify(key)}: ${JSON.stringify(before)} -> ${JSON.stringify(after)}`,
+    );
 }
 
 interface InspectOptions {

@@ -160,6 +160,12 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     about:
       'now: the job processes what its sources have when it starts, takes a checkpoint, commits and ends; the next run goes on from there.',
   },
+  'execution.fork.origin': {
+    type: 'string',
+    default: null,
+    about:
+      'Set by `millrace run --fork`: where the checkpoints are that the fork refers to. They are only read; results are captured into files of the fork.',
+  },
   'jobmanager.control.poll-interval': {
     type: 'duration',
     default: 1000,

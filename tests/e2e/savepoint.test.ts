@@ -3,64 +3,20 @@
  * renamed and one added, and back. Its output is that of an undisturbed run, and DuckDB reads its savepoints.
  */
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { after, before, describe, test } from 'node:test';
-import { promisify } from 'node:util';
 import { DuckDBInstance } from '@duckdb/node-api';
+import { linesOf, millrace, placeIn, SLOW, start } from './job-process.ts';
 
-const MAIN = `${import.meta.dirname}/../../src/cli/main.ts`;
-const JOB = `${import.meta.dirname}/savepoint-job.ts`;
 const KEYS = 500;
-/** So slow that the job does not come to its end before it is stopped. */
-const SLOW = ['--rate', '400'];
-
-const run = promisify(execFile);
-const millrace = async (...args: readonly string[]): Promise<string> =>
-  (await run(process.execPath, [MAIN, ...args])).stdout.trim();
 
 let dir: string;
 before(async () => {
   dir = await mkdtemp(`${tmpdir()}/millrace-savepoints-`);
 });
 after(() => rm(dir, { recursive: true }));
-
-/** Starts the job and settles when it runs. `ended` is how it ended. */
-async function start(
-  options: readonly string[],
-  args: readonly string[],
-): Promise<{ readonly ended: Promise<string> }> {
-  const child = spawn(process.execPath, [MAIN, 'run', ...options, JOB, ...args]);
-  let output = '';
-  const running = Promise.withResolvers<void>();
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk: Buffer) => {
-      output += String(chunk);
-      if (output.includes('running')) running.resolve();
-    });
-  const ended = new Promise<string>((resolve, reject) => {
-    child.once('exit', (code) => {
-      const error = new Error(`the job ended with ${code}: ${output}`);
-      running.reject(error);
-      if (code === 0) resolve(output.trim().split('\n').at(-1)!);
-      else reject(error);
-    });
-  });
-  ended.catch(() => {}); // it is waited for later
-  await running.promise;
-  return { ended };
-}
-
-/** The place that a command printed last. */
-const placeIn = (line: string): string => line.split(' ').at(-1)!;
-
-async function linesOf(out: string): Promise<readonly string[]> {
-  const parts = (await readdir(out)).filter((name) => name.startsWith('part-'));
-  const texts = await Promise.all(parts.map((part) => readFile(`${out}/${part}`, 'utf8')));
-  return texts.flatMap((text) => text.split('\n').filter((line) => line !== '')).sort();
-}
 
 /** Rows of each state in a savepoint, and its keys, as DuckDB counts them. */
 async function countRows(savepoint: string): Promise<{ total: number; keys: number }> {
