@@ -80,7 +80,11 @@ async function releaseFork(into: string): Promise<void> {
   try {
     const { location, jobId, pinId, config } = await originOf(target, into);
     const store = openStoreAt(location, config);
-    await releasePin(store, jobId, pinId).finally(() => store.close());
+    try {
+      await releasePin(store, jobId, pinId);
+    } finally {
+      await store.close();
+    }
   } finally {
     await target.close();
   }
@@ -96,7 +100,13 @@ async function originOf(target: ObjectStore, into: string): Promise<ForkOrigin> 
 /** What a program is run with as a fork. */
 export async function forkOptions(into: string): Promise<Config> {
   const target = openStoreAt(into, {});
-  const { location, config } = await originOf(target, into).finally(() => target.close());
+  let origin: ForkOrigin;
+  try {
+    origin = await originOf(target, into);
+  } finally {
+    await target.close();
+  }
+  const { location, config } = origin;
   return {
     ...config,
     'execution.checkpointing.dir': into,
