@@ -40,6 +40,7 @@ export function openState({ operator, residency, oneByOne = false }: Driven): As
       process: (_input, batch) => operator.processBatch(batch),
       available: () => true,
       oneByOne,
+      overtakes: !oneByOne && operator.ignoresWatermarks === true,
       apply: () => 'done',
     },
     residency,

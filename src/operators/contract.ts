@@ -104,6 +104,8 @@ export interface Operator {
   open(context: OperatorContext): void | Promise<void>;
   /** See O3. Absent: never blocked. */
   readonly blocked?: boolean;
+  /** Watermarks change nothing in it, it only passes them on: records may run before one that came before them. */
+  readonly ignoresWatermarks?: boolean;
   /** Functions may suspend: records of one key are handed over one by one, each when the function of the last has ended. */
   readonly suspends?: boolean;
   /** Emits what timers have collected; called after each slice of timers and each mail. */

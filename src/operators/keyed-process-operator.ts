@@ -29,6 +29,11 @@ export class KeyedProcessOperator implements OneInputOperator, TimerTarget<numbe
     this.#keyOf = keyOf;
   }
 
+  /** There are no timers that they would fire. */
+  get ignoresWatermarks(): boolean {
+    return this.#user.onTimer === undefined;
+  }
+
   open(context: OperatorContext): void {
     this.#shell = new OperatorShell(context);
     this.#context = new KeyedShellContext(this.#shell, this.#user.state, this);

@@ -159,6 +159,7 @@ export class TaskParts {
         },
         process: (input, batch) => this.process(input, batch),
         available: () => this.available,
+        overtakes: !suspends && this.chain.oneInput?.ignoresWatermarks === true,
         oneByOne: suspends || (prepares && this.chain.oneInput?.readsWhatIsWritten === true),
         apply,
       },

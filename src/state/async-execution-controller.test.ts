@@ -330,6 +330,46 @@ class Suspending extends Keyed {
 
 type SuspendedEvent = Event | { readonly kind: 'end'; readonly which: number };
 
+/** With an operator to which markers mean nothing. */
+class Overtaking extends Keyed {
+  readonly overtakes = true;
+}
+
+describe('where markers change nothing', () => {
+  test('records that lack nothing pass them, and no marker passes a record', () => {
+    fc.assert(
+      fc.property(events, (script) => {
+        const { done, asked } = play(script, new Overtaking());
+        const orderOf = (log: readonly string[]): unknown =>
+          Object.entries(
+            Object.groupBy(log, (entry) => entry.split(':')[0]!.split(' ')[0]!),
+          ).toSorted();
+        assert.deepEqual(orderOf(done), orderOf(asked));
+        for (const [i, entry] of asked.entries()) {
+          if (!entry.startsWith('marker')) continue;
+          const before = new Set(done.slice(0, done.indexOf(entry)));
+          for (const earlier of asked.slice(0, i))
+            assert.ok(before.has(earlier), `${earlier} is behind ${entry}`);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('others run while one waits before a marker', () => {
+    const target = new Overtaking();
+    target.arrive(['b']);
+    const controller = controllerOf(target);
+    controller.offer(1, batch(['a', 1]));
+    controller.offerMarker('W');
+    controller.offer(1, batch(['b', 1], ['a', 2]));
+    assert.deepEqual(target.log, ['b1']);
+    load(controller, target);
+    controller.step();
+    assert.deepEqual(target.log, ['b1', 'a1', 'a2', 'W']);
+  });
+});
+
 describe('whatever order functions end in', () => {
   const suspended: fc.Arbitrary<SuspendedEvent[]> = fc.array(
     fc.oneof(

@@ -9,7 +9,8 @@
  * Invariants
  *  E1  Records of one key run in the order in which they came, over both inputs; the next begins when the function of the last has ended.
  *  E2  A marker (watermark, status, latency, end of input) takes effect when every record before it has run to its end, and before any
- *      record after it. Records after it are prepared meanwhile.
+ *      record after it, which is prepared meanwhile. Where markers change nothing in the operator (`overtakes`), records after it that
+ *      lack nothing run before it: no record is ever behind a watermark that it came before.
  *  E3  Whoever waits has noted what it misses, or waits behind one of its key that has, or that runs.
  *  E4  `inFlight` is the number of records that wait or run, `bytesInFlight` what those that wait take; at either limit no more are taken.
  *  E5  A step runs what has completed before it runs what was held back, and that in portions: neither completions nor input starve.
@@ -23,6 +24,7 @@ import { KeyFilter } from './key-filter.ts';
 import {
   BatchGatherer,
   batchesOf,
+  type Epoch,
   type InputNumber,
   type WaitingBatch,
   WaitingKey,
@@ -45,6 +47,8 @@ export interface ControllerTarget<M> {
   process(input: InputNumber, batch: RecordBatch<unknown>): void;
   /** A record is asked about, and handed over, only when those of its key before it have been processed. */
   readonly oneByOne: boolean;
+  /** Markers change nothing in the operator: it need not be said when records run before one that came before them. */
+  readonly overtakes?: boolean;
   /** Estimate of the memory that one of these records takes. */
   bytesPerRecord(input: InputNumber, batch: RecordBatch<unknown>): number;
   /** False: nothing is to be handed over now. */
@@ -72,9 +76,17 @@ export type WaitingItem<M> = WaitingBatch | { readonly kind: 'marker'; readonly 
 
 interface HeldBatch extends WaitingBatch {
   readonly bytes: number;
+  readonly epoch: Epoch;
 }
 
-type Held<M> = HeldBatch | { readonly kind: 'marker'; readonly marker: M };
+type Held<M> =
+  | HeldBatch
+  | {
+      readonly kind: 'marker';
+      readonly marker: M;
+      /** Which it closes. */
+      readonly epoch: Epoch;
+    };
 
 /** A key that was found lacking so often in a row keeps what is resident from being evicted. */
 const ROUNDS_PATIENT = 3;
@@ -107,6 +119,10 @@ export class AsyncExecutionController<M> {
   #urgent: 'none' | 'noted' | 'loading' = 'none';
   /** The first marker: not begun; begun, what it runs may still run; begun, and it waits for that. */
   #marker: 'none' | 'begun' | 'waits' = 'none';
+  /** Of what comes now. */
+  #newest: Epoch = { number: 0, waiting: 0 };
+  /** Of the records that are being run, or an earlier one: whoever waits for it waits for them too. */
+  #epoch: Epoch = this.#newest;
   /** Rounds of the keys that are being run. */
   #round = 0;
   /** Keys of the batch being run, where records are handed over one by one. */
@@ -189,7 +205,7 @@ export class AsyncExecutionController<M> {
   get applying(): boolean {
     return (
       this.#marker !== 'none' ||
-      (this.#held[0]?.kind === 'marker' && this.#waitingRecords === 0 && this.#running === 0)
+      (this.#held[0]?.kind === 'marker' && !this.#waitsBefore(this.#held[0]))
     );
   }
 
@@ -209,7 +225,8 @@ export class AsyncExecutionController<M> {
   }
 
   offer(input: InputNumber, batch: RecordBatch<unknown>): void {
-    if (this.#held.length === 0 && !this.#paused) {
+    if (this.#mayRun) {
+      this.#epoch = this.#newest;
       this.#run(input, batch);
       return;
     }
@@ -222,13 +239,15 @@ export class AsyncExecutionController<M> {
     });
     const bytes = batch.values.length * this.#target.bytesPerRecord(input, batch);
     const keysOf = keys.length === 0 ? undefined : keys;
-    this.#held.push({ kind: 'batch', input, batch, keys: keysOf, bytes });
+    const epoch = this.#newest;
+    this.#held.push({ kind: 'batch', input, batch, keys: keysOf, bytes, epoch });
     this.#heldRecords += batch.values.length;
     this.#heldBytes += bytes;
   }
 
   offerMarker(marker: M): void {
-    this.#held.push({ kind: 'marker', marker });
+    this.#held.push({ kind: 'marker', marker, epoch: this.#newest });
+    this.#newest = { number: this.#newest.number + 1, waiting: 0 };
   }
 
   /** Begins a function of this key, of a record or another; if one is under way, when that has ended. */
@@ -262,6 +281,7 @@ export class AsyncExecutionController<M> {
         this.#held.shift();
         this.#heldRecords -= head.batch.values.length;
         this.#heldBytes -= head.bytes;
+        this.#epoch = head.epoch;
         this.#run(head.input, head.batch);
       } else if (!this.#apply(head.marker)) break;
     }
@@ -309,11 +329,23 @@ export class AsyncExecutionController<M> {
     return [...batchesOf(this.#keys.values()), ...this.#held];
   }
 
+  /** What comes now need not be held back. */
+  get #mayRun(): boolean {
+    if (this.#paused) return false;
+    if (this.#held.length === 0) return true;
+    return this.#target.overtakes === true && this.#heldRecords === 0 && this.#marker === 'none';
+  }
+
   get #headWaits(): boolean {
-    if (this.#held[0]!.kind !== 'marker') return false;
+    const head = this.#held[0]!;
+    if (head.kind !== 'marker') return false;
     if (this.#urgent !== 'none') return true;
-    if (this.#marker === 'begun') return false;
-    return this.#running > 0 || this.#waitingRecords > 0;
+    return this.#marker !== 'begun' && this.#waitsBefore(head);
+  }
+
+  /** E2. Those of earlier epochs have run: the markers behind them have taken effect. */
+  #waitsBefore({ epoch }: { readonly epoch: Epoch }): boolean {
+    return this.#running > 0 || epoch.waiting > 0;
   }
 
   /** True: the marker is through. */
@@ -364,14 +396,21 @@ export class AsyncExecutionController<M> {
 
   #runAll(keys: readonly WaitingKey[]): void {
     let rounds = 0;
+    let earliest = this.#newest;
     for (const waiting of keys) {
       this.#leave(waiting);
-      for (const { bytes } of waiting.records) this.#waitingBytes -= bytes;
+      for (const { bytes, epoch } of waiting.records) {
+        this.#waitingBytes -= bytes;
+        epoch.waiting--;
+      }
+      const { epoch } = waiting.records[0]!; // the earliest of the key
+      if (epoch.number < earliest.number) earliest = epoch;
       this.#waitingRecords -= waiting.records.length;
       if (waiting.rounds > ROUNDS_PATIENT) this.#starving--;
       if (waiting.rounds > rounds) rounds = waiting.rounds;
     }
     this.#round = rounds;
+    this.#epoch = earliest;
     for (const { input, batch } of batchesOf(keys)) this.#run(input, batch);
     this.#round = 0;
   }
@@ -386,6 +425,7 @@ export class AsyncExecutionController<M> {
       waiting.offered = record;
       this.#waitingRecords--;
       this.#waitingBytes -= record.bytes;
+      record.epoch.waiting--;
       if (waiting.rounds > ROUNDS_PATIENT) this.#starving--;
       gatherer.add(waiting.key, record);
     }
@@ -442,6 +482,7 @@ export class AsyncExecutionController<M> {
       waiting.records.unshift(offered);
       this.#waitingRecords++;
       this.#waitingBytes += offered.bytes;
+      offered.epoch.waiting++;
       this.#lacks(waiting, waiting.rounds + 1);
       this.#deferred.push(index);
       return;
@@ -471,8 +512,10 @@ export class AsyncExecutionController<M> {
     if (this.#recordBytes === -1) this.#recordBytes = this.#target.bytesPerRecord(input, batch);
     const timestamp = batch.timestamps === null ? NO_TIMESTAMP : batch.timestamps[index]!;
     const bytes = this.#recordBytes;
-    const record: WaitingRecord = { input, value: batch.values[index], timestamp, bytes };
+    const epoch = this.#epoch;
+    const record: WaitingRecord = { input, value: batch.values[index], timestamp, bytes, epoch };
     waiting.records.push(record);
+    epoch.waiting++;
     this.#waitingRecords++;
     this.#waitingBytes += bytes;
     this.deferredRecords++;

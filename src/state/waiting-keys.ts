@@ -3,12 +3,20 @@ import { BATCH_SIZE_MAX, NO_TIMESTAMP, type RecordBatch } from '../types/record-
 
 export type InputNumber = 1 | 2;
 
+/** What came between two markers. */
+export interface Epoch {
+  readonly number: number;
+  /** Records of it that wait. */
+  waiting: number;
+}
+
 export interface WaitingRecord {
   readonly input: InputNumber;
   readonly value: unknown;
   readonly timestamp: number;
   /** Estimate of the memory it takes. */
   readonly bytes: number;
+  readonly epoch: Epoch;
 }
 
 /** The records of one key that wait, in order, and what they wait for. */
