@@ -11,11 +11,12 @@ import type { SimWorld } from '../../src/testing/sim-world.ts';
 import type { Scenario, Scene } from './scenario.ts';
 import { CRASHES, drawFaults, drawShort } from './short-settings.ts';
 
-/** There is nothing to take yet, or it went before it could be held: the answer is to try another. */
-const CAME_TOO_LATE: ReadonlySet<string> = new Set([
+/** There is nothing to take yet, it went before it could be held, or no savepoint holds it: the answer is to try another. */
+const TRY_ANOTHER: ReadonlySet<string> = new Set([
   'NO_SUCH_JOB',
   'NO_SUCH_CHECKPOINT',
   'CHECKPOINT_NOT_RETAINED',
+  'CHECKPOINT_UNALIGNED',
 ]);
 
 /** Somebody outside of the job who works with its checkpoints. */
@@ -28,7 +29,7 @@ function visit(
   work(new RetryingStore(scene.bucket.of(world.node), world), world).then(
     () => scene.met(what),
     (error: unknown) => {
-      if (isMillraceError(error) && CAME_TOO_LATE.has(error.code)) return;
+      if (isMillraceError(error) && TRY_ANOTHER.has(error.code)) return;
       const message = `${what} failed: ${String(error)}`;
       scene.violations.push({ checker: 'F19', message, evidence: { error } });
     },

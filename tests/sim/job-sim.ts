@@ -101,14 +101,16 @@ async function sweep(
   { all, params }: Plays,
   audit: CheckpointAudit,
 ): Promise<readonly Violation[]> {
-  const { sim, bucket } = params;
+  const { sim, bucket, sabotage } = params;
   sim.killAll();
   await sim.run({ maxVirtualMs: SETTLE_MS, eventsMax: EVENTS_MAX });
   const found: Violation[] = [];
   for (const { jobId } of all.toReversed()) {
     const { node, clock, ids } = sim.startProcess('janitor');
     const options = { retained: 1, clock, ids };
-    const store = await sim.settle(CheckpointStore.open(bucket.of(node), jobId, options));
+    const bare = bucket.of(node);
+    const objects = sabotage?.storeOf?.(bare, node) ?? bare;
+    const store = await sim.settle(CheckpointStore.open(objects, jobId, options));
     store.sweep();
     await sim.run({ maxVirtualMs: SETTLE_MS, eventsMax: EVENTS_MAX });
     await sim.settle(store.close());

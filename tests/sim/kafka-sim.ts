@@ -57,6 +57,13 @@ export interface KafkaSettings extends Settings {
   readonly batchBytes: number;
 }
 
+/** One kind of fault alone. */
+export interface KafkaScenario {
+  readonly name: string;
+  readonly title: string;
+  settingsOf(drawn: KafkaSettings): KafkaSettings;
+}
+
 /** A fault planted on purpose. */
 export interface KafkaSabotage {
   readonly name: string;
@@ -116,12 +123,15 @@ export async function simulateKafka({
   seed,
   trace = false,
   sabotage,
+  scenario,
 }: {
   readonly seed: number;
+  readonly scenario?: KafkaScenario | undefined;
   readonly trace?: boolean;
   readonly sabotage?: KafkaSabotage;
 }): Promise<KafkaSimReport> {
-  const drawn = drawKafkaSettings(seed);
+  const all = drawKafkaSettings(seed);
+  const drawn = scenario === undefined ? all : scenario.settingsOf(all);
   const settings = sabotage?.settingsOf?.(drawn) ?? drawn;
   const sim = new Simulation({ seed, trace });
   const bucket = new SimBucket(sim.scheduler, settings.storeFaults);

@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { describeViolations } from '../../src/testing/checkers.ts';
 import { KAFKA_SABOTAGES } from './kafka-sabotages.ts';
+import { KAFKA_SCENARIOS } from './kafka-scenarios.ts';
 import { simulateKafka } from './kafka-sim.ts';
 
 const SEEDS = 100;
 const BATCH = 50;
+const SCENARIO_SEEDS = 30;
 const SABOTAGE_SEEDS_MAX = 200;
 
 describe('Kafka to Kafka through crashes, zombies, lost and late requests, outages and rescaling', () => {
@@ -19,6 +21,15 @@ describe('Kafka to Kafka through crashes, zombies, lost and late requests, outag
       }
     });
   }
+
+  for (const scenario of KAFKA_SCENARIOS)
+    test(`${scenario.name}: ${scenario.title}`, async () => {
+      for (let seed = 1; seed <= SCENARIO_SEEDS; seed++) {
+        const { violations } = await simulateKafka({ seed, scenario });
+        const message = `repeat: node tests/sim/kafka-main.ts --scenario ${scenario.name} --seed ${seed}\n${describeViolations(violations)}`;
+        assert.equal(violations.length, 0, message);
+      }
+    });
 
   test('one seed is one history', async () => {
     const [first, second] = [await simulateKafka({ seed: 11 }), await simulateKafka({ seed: 11 })];

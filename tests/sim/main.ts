@@ -1,6 +1,6 @@
 /**
  * Runs seeds: `node tests/sim/main.ts [--scenario F16] [--seeds N] [--from N] [--seed N] [--trace]`; `--all`: every named scenario, and the
- * one that mixes everything; `--kill-points`: a small job killed at every step. A failing seed prints its violations and the command that repeats it; the exit code says whether any failed.
+ * one that mixes everything; `--named`: the named ones alone; `--kill-points`: a small job killed at every step. A failing seed prints its violations and the command that repeats it; the exit code says whether any failed.
  */
 import { parseArgs } from 'node:util';
 import { describeViolations } from '../../src/testing/checkers.ts';
@@ -16,6 +16,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     scenario: { type: 'string' },
     all: { type: 'boolean', default: false },
+    named: { type: 'boolean', default: false },
     'kill-points': { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
   },
@@ -86,7 +87,7 @@ async function runKills(layout: Layout): Promise<boolean> {
 }
 
 const named = values.scenario === undefined ? [undefined] : [scenarioOf(values.scenario)];
-const scenarios = values.all ? [undefined, ...SCENARIOS] : named;
+const scenarios = values.all ? [undefined, ...SCENARIOS] : values.named ? SCENARIOS : named;
 for (const scenario of values['kill-points'] ? [] : scenarios)
   if (!(await runSeeds(scenario))) process.exitCode = 1;
 for (const layout of values.all || values['kill-points'] ? LAYOUTS : [])

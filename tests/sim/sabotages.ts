@@ -114,7 +114,7 @@ const withoutUnsent = changingRecords(({ channels, ...rest }) =>
   channels === undefined ? rest : { ...rest, channels: { ...channels, outputs: {} } },
 );
 
-const delegate = (store: ObjectStore): ObjectStore => ({
+export const delegate = (store: ObjectStore): ObjectStore => ({
   get: (key, range, signal) => store.get(key, range, signal),
   head: (key, signal) => store.head(key, signal),
   put: (key, bytes, signal) => store.put(key, bytes, signal),
