@@ -225,6 +225,18 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     about:
       'Memory that the forst backend of one worker may use: half for live values, the rest for blocks, memtables, indexes and filters.',
   },
+  'state.backend.forst.primary-dir': {
+    type: 'enum',
+    default: 'checkpoint-dir',
+    values: ['checkpoint-dir', 'local'],
+    about:
+      'Where the working files of forst lie: with the checkpoints, so that a checkpoint uploads nothing that is there; or on local disk, uploaded by checkpoints that name them first.',
+  },
+  'state.backend.forst.local-dir': {
+    type: 'string',
+    default: null,
+    about: 'Folder for working files, if state.backend.forst.primary-dir is local.',
+  },
   'state.backend.forst.cache.dir': {
     type: 'string',
     default: null,
@@ -491,6 +503,16 @@ function contradictions(settled: Settings): readonly string[] {
     faults.push(
       'execution.until: needs execution.checkpointing.dir, where the next run finds what this one has processed',
     );
+  if (settled['state.backend.forst.primary-dir'] === 'local') {
+    if (settled['state.backend.forst.local-dir'] === null)
+      faults.push(
+        'state.backend.forst.local-dir: not set, but state.backend.forst.primary-dir is local; name a folder for the working files',
+      );
+    if (settled['state.backend.forst.compaction.mode'] === 'remote')
+      faults.push(
+        'state.backend.forst.compaction.mode: compactors cannot reach files on the disk of a worker; leave it at thread, or state.backend.forst.primary-dir at checkpoint-dir',
+      );
+  }
   const backoff = 'restart-strategy.exponential-delay';
   if (number(`${backoff}.initial-backoff`) > number(`${backoff}.max-backoff`))
     faults.push(`${backoff}.initial-backoff: above ${backoff}.max-backoff`);

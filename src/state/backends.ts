@@ -10,7 +10,8 @@ import { DiskCache } from '../lsm/cache/disk-cache.ts';
 import { MeteringStore } from '../storage/metering-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { ForstStateBackend } from './forst/forst-state-backend.ts';
-import { workerGauges } from './forst/forst-metrics.ts';
+import { LocalPrimary } from './forst/local-primary.ts';
+import { localGauges, workerGauges } from './forst/forst-metrics.ts';
 import { ForstWorker } from './forst/forst-worker.ts';
 import { PackedFiles } from './forst/packed-files.ts';
 import { HashMapStateBackend } from './hashmap/hashmap-backend.ts';
@@ -52,8 +53,11 @@ const MANAGED_BYTES_DEFAULT = 256 * 1024 * 1024;
 
 function openForst(worker: BackendWorker): StateBackend {
   const { jobId, world, config } = worker;
-  const store = new MeteringStore(worker.store, world);
-  const disk = openDiskCache(worker);
+  const metered = new MeteringStore(worker.store, world);
+  const primary = openPrimary(worker, metered);
+  const store = primary ?? metered;
+  // Files that lie on local disk need no cache there.
+  const disk = primary === undefined ? openDiskCache(worker) : undefined;
   const managed = Number(config['taskmanager.memory.managed.size'] ?? MANAGED_BYTES_DEFAULT);
   const blocks = new CachingBlockSource({
     store,
@@ -73,14 +77,35 @@ function openForst(worker: BackendWorker): StateBackend {
       blocks,
       files,
       cacheBytes: (3 * managed) / 8,
-      gauges: workerGauges(blocks, disk, store),
-      executor: openExecutor(worker),
+      gauges: { ...workerGauges(blocks, disk, metered), ...localGauges(primary) },
+      primary,
+      // Nobody else reads this worker's disk.
+      executor: primary === undefined ? openExecutor(worker) : undefined,
       nowMs: () => world.clock.wallMs(),
       log: (message, error) => world.logger.log('warn', message, { reason: String(error) }),
       timersMost: optionalNumber(config['state.backend.forst.timer-service.cache-size']),
       memtableBytes: Math.min(MEMTABLE_BYTES_MAX, Math.max(64 * 1024, managed / 32)),
     }),
   );
+}
+
+/** @throws `invalid` NO_LOCAL_DISK */
+function openPrimary(
+  { localDisk, config, world }: BackendWorker,
+  remote: ObjectStore,
+): LocalPrimary | undefined {
+  if (config['state.backend.forst.primary-dir'] !== 'local') return undefined;
+  const folder = config['state.backend.forst.local-dir'];
+  if (localDisk === undefined || typeof folder !== 'string')
+    throw invalid(
+      'NO_LOCAL_DISK',
+      'state.backend.forst.primary-dir is local, but there is no local disk here; name a folder with state.backend.forst.local-dir, or leave primary-dir at checkpoint-dir',
+    );
+  return new LocalPrimary({
+    disk: localDisk(folder),
+    remote,
+    log: (message, error) => world.logger.log('warn', message, { reason: String(error) }),
+  });
 }
 
 const optionalNumber = (value: JsonValue | undefined): number | undefined =>

@@ -9,7 +9,7 @@
  *      ago, and it lies in the job's own folder. If any of these records cannot be read, nothing is deleted.
  *  G2  What is unreachable stays so: attempts name only what the checkpoint they started from names, and what they wrote themselves and have
  *      not given up since. So a head that is out of date, of a coordinator that has been replaced, condemns nothing that is needed. The grace
- *      period is for those who still read, and for objects of which a part is given up and another is not yet in a checkpoint.
+ *      period is for those who still read. Files share an object only if each is part of its tree as soon as it is written.
  *  G3  A sweep deletes only what attempts wrote that can acknowledge nothing any more: those of earlier generations, and those that this
  *      coordinator has replaced before the checkpoint that the head ends with. A listing finds candidates and decides nothing.
  *  G4  A record goes after the objects it names: whoever comes next finds what is left to delete.

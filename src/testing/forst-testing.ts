@@ -10,8 +10,10 @@ import { decodeManifest } from '../state/forst/manifest.ts';
 import type { KeyedStateHandle } from '../state/snapshot.ts';
 import { ForstStateBackend } from '../state/forst/forst-state-backend.ts';
 import { ForstWorker } from '../state/forst/forst-worker.ts';
+import { LocalPrimary } from '../state/forst/local-primary.ts';
 import { PackedFiles } from '../state/forst/packed-files.ts';
 import type { MemoryStore } from '../storage/memory-store.ts';
+import { MemoryDisk } from './memory-disk.ts';
 
 /** What was stored, for reads without waiting. */
 const mirrors = new WeakMap<MemoryStore, Map<string, Uint8Array>>();
@@ -24,16 +26,25 @@ export function forstInMemory(
     readonly cacheBytes?: number;
     readonly memtableBytes?: number;
     readonly timersMost?: number;
+    /** Working files are on local disk. */
+    readonly local?: boolean;
   } = {},
 ): ForstStateBackend {
   const mirror = mirrors.get(store) ?? new Map<string, Uint8Array>();
   mirrors.set(store, mirror);
   const blocks = mirroredBlocks(mirror);
+  const log = (message: string, error: unknown): void => {
+    throw internal('COMPACTION_FAILED', `${message}: ${String(error)}`);
+  };
+  const primary =
+    options.local === true
+      ? new LocalPrimary({ disk: new MemoryDisk(), remote: store, log })
+      : undefined;
   const files = new PackedFiles({
     store: {
       putIfAbsent: async (key, bytes) => {
         mirror.set(key, copyOf(bytes));
-        return store.putIfAbsent(key, bytes);
+        return (primary ?? store).putIfAbsent(key, bytes);
       },
     },
     timers: {
@@ -56,7 +67,8 @@ export function forstInMemory(
   });
   return new ForstStateBackend(
     new ForstWorker({
-      store,
+      store: primary ?? store,
+      primary,
       blocks,
       files,
       cacheBytes: options.cacheBytes ?? 1 << 20,
@@ -66,9 +78,7 @@ export function forstInMemory(
       opensTablesAtRestore: true,
       compaction: { level0RunsMax: 2, level1Bytes: 4096, fileBytes: 2048 },
       nowMs: () => 0,
-      log: (message, error) => {
-        throw internal('COMPACTION_FAILED', `${message}: ${String(error)}`);
-      },
+      log,
     }),
   );
 }

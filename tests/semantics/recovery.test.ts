@@ -128,6 +128,25 @@ describe('recovery', () => {
     assert.deepEqual(await linesOf(`${dir}/out`), EXPECTED);
   });
 
+  test('the same with working files on local disk, uploaded by checkpoints, and back without them', async () => {
+    const dir = await folder();
+    const local = {
+      'state.backend.type': 'forst',
+      'state.backend.forst.primary-dir': 'local',
+      'state.backend.forst.local-dir': `${dir}/local`,
+      'restart-strategy.type': 'none',
+    };
+    await assert.rejects(countJob(dir, { failAt: 300_000, config: local }), /planted/);
+    const names = await readdir(`${dir}/local`, { recursive: true });
+    assert.deepEqual(
+      names.filter((name) => /\/f\d+$/.test(name)),
+      [],
+    );
+    const config = { 'state.backend.type': 'forst' };
+    await countJob(dir, { failAt: -1, config });
+    assert.deepEqual(await linesOf(`${dir}/out`), EXPECTED);
+  });
+
   test('a failure before the first checkpoint starts from the beginning', async () => {
     const dir = await folder();
     await countJob(dir, { failAt: 1, config: { 'execution.checkpointing.interval': 200 } });

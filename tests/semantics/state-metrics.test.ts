@@ -56,10 +56,11 @@ test('sizes, caches, requests, flushes and compactions of forst are metrics of t
       'live-sst-files-size',
       'store.num-put',
       'store.bytes-written',
-      'block-cache-miss',
+      'objectCache.num-evicted-dirty',
     ])
       assert.ok(valueOf(name) > 0, name);
     assert.ok(valueOf('objectCache.num-entries') < KEYS);
+    assert.ok(valueOf('block-cache-hit') >= 0);
     assert.equal(valueOf('is-write-stopped'), 0);
     assert.equal(valueOf('background-errors'), 0);
   } finally {

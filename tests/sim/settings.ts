@@ -142,6 +142,8 @@ function drawBackend(random: SeededRandom, slow: SlowReads | undefined): Record<
     'execution.async-state.in-flight-records-limit': random.pick([10, 6000]),
     'execution.async-state.buffer-size': random.pick([1, 1000]),
     'taskmanager.memory.managed.size': random.pick([1_048_576, 268_435_456]),
+    'state.backend.forst.primary-dir': random.fork('primary').pick(['checkpoint-dir', 'local']),
+    'state.backend.forst.local-dir': 'working-files',
     'state.backend.forst.pack-below': random.pick([0, 262_144]),
     'state.backend.forst.timer-service.cache-size': random.pick([1, 10, null]),
   };
@@ -212,7 +214,7 @@ export function drawSettings(seed: number): Settings {
     faults: faults.sort((a, b) => a.atMs - b.atMs),
     healedAtMs,
     retriesRequests: false,
-    usesDisk: false,
+    usesDisk: true,
     memoryBytes: undefined,
     aftermathMs: 10_000,
     sweepsAtEnd: true,

@@ -8,3 +8,6 @@ stateBackendContract('forst without a cache', (store) =>
 stateBackendContract('forst with few timers in memory', (store) =>
   forstInMemory(store, { timersMost: 7 }),
 );
+stateBackendContract('forst with its files on local disk', (store) =>
+  forstInMemory(store, { local: true, cacheBytes: 0, memtableBytes: 256 }),
+);

@@ -209,6 +209,7 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
       data: this.#data,
       timers: this.#timerTree,
       yieldToLoop: this.#params.yieldToLoop,
+      publish: (files) => this.#worker.publish(files),
       ended: (ended) => {
         if (this.#snapshot === ended) this.#snapshot = undefined;
       },

@@ -7,6 +7,7 @@ import type { TreeCompactor } from '../../lsm/compaction/tree-compactor.ts';
 import type { DiskCache } from '../../lsm/cache/disk-cache.ts';
 import type { CachingBlockSource } from '../../lsm/cache/caching-block-source.ts';
 import type { MeteringStore } from '../../storage/metering-store.ts';
+import type { LocalPrimary } from './local-primary.ts';
 import type { GaugeGroup } from '../keyed-state-backend.ts';
 
 export type Gauges = Readonly<Record<string, () => number>>;
@@ -80,6 +81,15 @@ export function workerGauges(
     'fileCache.num-corrupt-blocks': () => disk.corrupt,
     'fileCache.num-writes-skipped': () => disk.skipped,
     'fileCache.is-off': () => (disk.isOff ? 1 : 0),
+  };
+}
+
+/** Of working files on local disk. */
+export function localGauges(primary: LocalPrimary | undefined): Gauges {
+  if (primary === undefined) return {};
+  return {
+    'local.usedBytes': () => primary.usage.bytes,
+    'local.bytes-not-stored': () => primary.usage.bytesNotStored,
   };
 }
 

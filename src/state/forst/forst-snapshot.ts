@@ -6,7 +6,7 @@ import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import { type TreeVersion, versionToJson } from '../../lsm/tree-version.ts';
 import type { KeyGroupRange } from '../../types/key-group.ts';
 import type { PendingSnapshot } from '../keyed-state-backend.ts';
-import type { KeyedStateHandle, SnapshotWriter } from '../snapshot.ts';
+import type { FileRef, KeyedStateHandle, SnapshotWriter } from '../snapshot.ts';
 import { hotTables } from './hot-blocks.ts';
 import { encodeManifest, filesOf, type Manifest } from './manifest.ts';
 import type { WriteBack } from './write-back.ts';
@@ -20,6 +20,8 @@ export interface ForstSnapshotParams {
   readonly data: LsmTree;
   readonly timers: LsmTree;
   readonly yieldToLoop: () => Promise<void>;
+  /** Settles when those files are in the object store. */
+  readonly publish: (files: readonly FileRef[]) => Promise<void>;
   readonly ended: (snapshot: ForstSnapshot) => void;
 }
 
@@ -35,12 +37,17 @@ export class ForstSnapshot implements PendingSnapshot {
     const { base, operatorId, keyGroups, writeBack, yieldToLoop } = this.#params;
     await writeBack.endEpoch(yieldToLoop);
     const [data, timers] = await this.end();
-    const hot = await hotTables(this.#params.data, data, yieldToLoop);
-    const manifest = { ...base, data: versionToJson(data), timers: versionToJson(timers), hot };
+    const trees = { ...base, data: versionToJson(data), timers: versionToJson(timers) };
+    const files = filesOf(trees);
+    const [hot] = await Promise.all([
+      hotTables(this.#params.data, data, yieldToLoop),
+      this.#params.publish(files),
+    ]);
+    const manifest = { ...trees, hot };
     const bytes = encodeManifest(manifest);
     const handle = await writer.write(`${operatorId}.forst`, [bytes]);
     const states = manifest.states.map(({ name, kind }) => ({ name, kind }));
-    return { backend: 'forst', keyGroups, data: handle, files: filesOf(manifest), states };
+    return { backend: 'forst', keyGroups, data: handle, files, states };
   }
 
   /** Closes the epoch for good; whoever comes first. What has not been written to the trees by now is written at once. */

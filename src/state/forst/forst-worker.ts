@@ -20,6 +20,8 @@ import { TABLE_DEFAULTS, type TableOptions } from '../../lsm/table-writer.ts';
 import type { TreeVersion } from '../../lsm/tree-version.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { type Gauges, treeGauges } from './forst-metrics.ts';
+import type { LocalPrimary } from './local-primary.ts';
+import type { FileRef } from '../snapshot.ts';
 import type { PackedFiles } from './packed-files.ts';
 
 export interface ForstWorkerParams {
@@ -35,6 +37,8 @@ export interface ForstWorkerParams {
   /** Indexes and filters are fetched before the first record, instead of when they are needed. Default false. */
   readonly opensTablesAtRestore?: boolean;
   readonly compaction?: Partial<CompactionOptions>;
+  /** `store`, where working files are on local disk until a checkpoint names them. */
+  readonly primary?: LocalPrimary | undefined;
   /** Where larger compactions run. Default: here. */
   readonly executor?: CompactionExecutor | undefined;
   /** What the worker's backends share, told by one of them. */
@@ -55,6 +59,7 @@ interface Consumer {
 export class ForstWorker {
   readonly #params: ForstWorkerParams;
   readonly #consumers = new Set<Consumer>();
+  readonly #publishing = new Set<readonly string[]>();
   #teller: Consumer | undefined;
   readonly #compactors = new Map<LsmTree, TreeCompactor>();
 
@@ -110,6 +115,28 @@ export class ForstWorker {
     const shared = this.#teller === consumer ? this.#params.gauges : undefined;
     const measured = trees.map((tree) => ({ tree, compactor: this.#compactors.get(tree)! }));
     return { ...treeGauges(measured), ...shared };
+  }
+
+  /** Settles when those files are in the object store, so that a checkpoint may name them. */
+  async publish(files: readonly FileRef[]): Promise<void> {
+    const { primary } = this.#params;
+    if (primary === undefined) return;
+    const names = files.map(({ object }) => object);
+    this.#publishing.add(names);
+    try {
+      await primary.upload(names);
+      primary.sweep(this.#named());
+    } finally {
+      this.#publishing.delete(names);
+    }
+  }
+
+  #named(): ReadonlySet<string> {
+    const named = new Set([...this.#publishing].flat());
+    for (const tree of this.#compactors.keys())
+      for (const { tables } of tree.version.runs)
+        for (const { object } of tables) named.add(object);
+    return named;
   }
 
   closeTree(tree: LsmTree): void {
@@ -172,7 +199,7 @@ export class ForstWorker {
         return runCompaction(job, {
           store,
           blocks,
-          files: files.ofAttempt(`${params.attemptId}-c`),
+          files: files.ofCompaction(params.attemptId),
           table: { ...TABLE_DEFAULTS, ...table, prefixLength: params.prefixLength },
           fileBytes: options.fileBytes,
           nowMs: nowMs(),
@@ -220,5 +247,6 @@ export class ForstWorker {
   async close(): Promise<void> {
     await this.#params.executor?.close();
     await this.#params.blocks.close();
+    await this.#params.primary?.close();
   }
 }

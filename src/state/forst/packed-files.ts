@@ -52,17 +52,29 @@ export class PackedFiles {
     this.#incarnation = params.incarnation;
   }
 
-  /** The files of one attempt. */
+  /** The files that an attempt's trees write out: each is part of its tree as soon as it is written. */
   ofAttempt(attemptId: string): TableFiles {
     return {
-      write: async (bytes) => {
-        if (bytes.length < this.#packBelowBytes) return this.#pack(attemptId, bytes);
-        const id = `${attemptId}-${this.#files++}`;
-        const object = `${this.#prefix}${id}`;
-        await createObject(this.#store, object, bytes);
-        return { id, object, offset: 0 };
-      },
+      write: (bytes) =>
+        bytes.length < this.#packBelowBytes
+          ? this.#pack(attemptId, bytes)
+          : this.#create(attemptId, bytes),
     };
+  }
+
+  /**
+   * Outputs of compactions. They have objects of their own: a pack could be given up with its other files before the output that is in it
+   * is adopted, and a later checkpoint would name what has been deleted.
+   */
+  ofCompaction(attemptId: string): TableFiles {
+    return { write: (bytes) => this.#create(`${attemptId}-c`, bytes) };
+  }
+
+  async #create(name: string, bytes: Uint8Array): Promise<WrittenFile> {
+    const id = `${name}-${this.#files++}`;
+    const object = `${this.#prefix}${id}`;
+    await createObject(this.#store, object, bytes);
+    return { id, object, offset: 0 };
   }
 
   /** What the keys of a compaction's files begin with, if it runs elsewhere for that attempt. */
