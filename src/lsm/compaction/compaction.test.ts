@@ -150,6 +150,9 @@ class WaitingTime implements BoardWorld {
   }
 }
 
+const pauseOf = (world: BoardWorld, ms: number): Promise<void> =>
+  new Promise((resolve) => world.timers.after(ms, resolve));
+
 describe('remote compaction', () => {
   const prefixLengths = { none: () => 0 };
 
@@ -241,6 +244,41 @@ describe('remote compaction', () => {
         [],
       );
     }
+  });
+
+  test('what owners that died have left is deleted: results, rests, and tasks that cannot be done', async () => {
+    const store = new MemoryStore();
+    const world = new WaitingTime();
+    const { task } = await grown(store);
+    const json = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
+    await store.put('compaction/dead-0/task', json(task));
+    await store.put('compaction/rest-0/beat-1', json(3));
+    await store.put('compaction/bad-0/task', json({ version: 99 }));
+    const life = new AbortController();
+    const failures: string[] = [];
+    const done: string[] = [];
+    void new Compactor({
+      ...{ store, world, prefixLengths },
+      name: 'c',
+      yieldToLoop: () => new Promise((resolve) => world.timers.after(100, resolve)),
+      done: (folder) => done.push(folder),
+      failed: (folder) => failures.push(folder),
+    }).serve(life.signal);
+    const left = async (): Promise<readonly string[]> => {
+      const keys: string[] = [];
+      for await (const { key } of store.list('compaction/')) keys.push(key);
+      return keys;
+    };
+    await world.until(pauseOf(world, 30_000));
+    assert.deepEqual(done, ['compaction/dead-0']);
+    assert.ok((await left()).includes('compaction/dead-0/result'));
+    await world.until(pauseOf(world, 200_000));
+    life.abort();
+    assert.deepEqual(await left(), []);
+    assert.deepEqual(
+      failures,
+      Array.from({ length: 8 }, () => 'compaction/bad-0'),
+    );
   });
 
   test('a task that nobody does is withdrawn', async () => {

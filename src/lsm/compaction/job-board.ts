@@ -9,8 +9,11 @@
  * Invariants
  *  J1  Two tries of one task are waste, never damage: their files have different names, and one result counts.
  *  J2  Nobody judges by another's clock: a try is given up when its beat has not changed for a while of one's own.
- *  J3  Only the owner of the task deletes its objects, and it does not wait for compactors to work: a task that takes too long is
- *      withdrawn and done at home.
+ *  J3  The owner of a task deletes its objects, and does not wait for compactors to work: a task that takes too long is withdrawn and
+ *      done at home.
+ *  J5  What an owner that died has left, compactors delete: a result that nobody has fetched for a while, what is left of a folder without
+ *      its task, a task that too many tries have failed at. An owner that lives after all finds no result and does the work at home. The
+ *      files that a try wrote are of the job, whose garbage collection knows their attempt.
  *  J4  Listing only finds tasks sooner or later; nothing else depends on it.
  */
 import { MillraceError } from '../../base/errors.ts';
@@ -31,6 +34,9 @@ const POLL_MS = 500;
 const BEAT_MS = 2000;
 /** J2 */
 const SILENCE_MS = 10_000;
+/** J5. Owners look for results every POLL_MS. */
+const ABANDONED_MS = 60_000;
+const TRIES_MAX = 8;
 
 export interface BoardWorld {
   readonly clock: Clock;
@@ -129,6 +135,8 @@ export class Compactor {
   readonly #params: CompactorParams;
   /** Beats of others, as this process saw them change (J2). */
   readonly #seen = new Map<string, Seen>();
+  /** Folders whose owners may have died, and since when they have looked like that (J5). */
+  readonly #abandoned = new Map<string, number>();
 
   constructor(params: CompactorParams) {
     this.#params = params;
@@ -147,8 +155,10 @@ export class Compactor {
 
   /** Does one task, if there is one that nobody does. @returns whether there was */
   async step(signal: AbortSignal): Promise<boolean> {
-    for (const [folder, objects] of await this.#tasks(signal)) {
-      if (objects.has('result')) continue;
+    const folders = await this.#folders(signal);
+    await this.#removeAbandoned(folders, signal);
+    for (const [folder, objects] of folders) {
+      if (objects.has('result') || !objects.has('task')) continue;
       const claim = await this.#claim(folder, objects, signal);
       if (claim === undefined) continue;
       await this.#work(folder, claim, signal);
@@ -157,7 +167,30 @@ export class Compactor {
     return false;
   }
 
-  async #tasks(signal: AbortSignal): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
+  /** J5 */
+  async #removeAbandoned(
+    folders: ReadonlyMap<string, ReadonlySet<string>>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const nowMs = this.#params.world.clock.monotonicMs();
+    for (const folder of this.#abandoned.keys())
+      if (!folders.has(folder)) this.#abandoned.delete(folder);
+    for (const [folder, objects] of folders) {
+      if (objects.has('task') && !objects.has('result')) continue;
+      const sinceMs = this.#abandoned.get(folder) ?? nowMs;
+      this.#abandoned.set(folder, sinceMs);
+      if (nowMs - sinceMs >= ABANDONED_MS) await this.#remove(folder, objects, signal);
+    }
+  }
+
+  /** The task goes last: what is left is found again. */
+  async #remove(folder: string, objects: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
+    const names = [...objects].toSorted((a, b) => Number(a === 'task') - Number(b === 'task'));
+    for (const name of names) await this.#params.store.delete(`${folder}/${name}`, signal);
+    this.#abandoned.delete(folder);
+  }
+
+  async #folders(signal: AbortSignal): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
     const tasks = new Map<string, Set<string>>();
     for await (const { key } of this.#params.store.list(ROOT, signal)) {
       const slash = key.lastIndexOf('/');
@@ -165,7 +198,6 @@ export class Compactor {
       const objects = tasks.get(folder) ?? new Set<string>();
       tasks.set(folder, objects.add(key.slice(slash + 1)));
     }
-    for (const [folder, objects] of tasks) if (!objects.has('task')) tasks.delete(folder);
     return tasks;
   }
 
@@ -179,6 +211,10 @@ export class Compactor {
     const tries = [...objects].flatMap((object) => /^claim-(\d+)$/.exec(object)?.[1] ?? []);
     const last = tries.reduce((most, number) => Math.max(most, Number(number)), 0);
     if (last > 0 && !(await this.#isSilent(`${folder}/beat-${last}`, signal))) return undefined;
+    if (last >= TRIES_MAX) {
+      await this.#remove(folder, objects, signal);
+      return undefined;
+    }
     const put = await store.putIfAbsent(`${folder}/claim-${last + 1}`, encode({ name }), signal);
     return put.outcome === 'stored' ? last + 1 : undefined;
   }
