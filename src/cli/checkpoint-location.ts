@@ -47,12 +47,25 @@ export async function findCheckpoint(location: string, config: Config): Promise<
     await store.close();
   }
   return open(openStoreAt(place, config), async (store) => {
-    if ((await store.head('_metadata')) !== undefined) return recordAt(store, '_metadata', place);
+    if ((await store.head('_metadata')) !== undefined) return savepointAt(store, place, config);
     const jobs = await jobsOf(store);
     if (jobs.length === 0) throw noCheckpoint(location);
     if (jobs.length > 1) throw severalJobs(place, jobs);
     return newestOf(store, jobs[0]!.jobId, place);
   });
+}
+
+/** A savepoint; of a native one the store that has what it names. */
+async function savepointAt(
+  store: ObjectStore,
+  place: string,
+  config: Config,
+): Promise<FoundCheckpoint> {
+  const found = await recordAt(store, '_metadata', place);
+  const { origin } = found.record;
+  if (origin === undefined) return found;
+  await store.close();
+  return { ...found, store: openStoreAt(origin.location, config), place: origin.location };
 }
 
 export interface FoundJob {

@@ -110,7 +110,7 @@ export function withRequest(control: JobControl, request: ControlRequest): JobCo
       `job ${control.jobId} has ${REQUESTS_MAX} open requests; wait until it has answered some`,
     );
   const settled = control.requests.filter((other) => !isOpen(other));
-  const kept = settled.slice(settled.length - (REQUESTS_MAX - open.length));
+  const kept = settled.slice(Math.max(0, settled.length - (REQUESTS_MAX - 1 - open.length)));
   return { ...control, requests: [...kept, ...open, request] };
 }
 

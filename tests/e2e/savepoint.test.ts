@@ -82,6 +82,7 @@ describe('a job that moves', () => {
     );
     assert.equal(await first.ended, 'stopped');
     assert.deepEqual(await readdir(savepoint), ['_metadata']);
+    assert.match(await millrace('state', 'inspect', savepoint), /value "total"/);
     const again = await start(
       ['--fromSavepoint', savepoint],
       ['--dir', places, '--out', out, '--backend', 'forst', '--parallelism', '3'],

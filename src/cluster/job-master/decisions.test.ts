@@ -197,6 +197,28 @@ describe('checkpoint progress', () => {
       ['inject', 'notify-aborted', 'fail-job'],
     ],
     [
+      'one that somebody asked for does not fail the job when it fails',
+      0,
+      [
+        { ...trigger, asked: 'stop' },
+        { type: 'decline', checkpointId: 1, reason: 'x' },
+      ],
+      ['inject', 'notify-aborted'],
+    ],
+    [
+      'nor does it take back what failed before',
+      1,
+      [
+        trigger,
+        { type: 'timeout', checkpointId: 1 },
+        { ...trigger, asked: 'checkpoint' },
+        { type: 'timeout', checkpointId: 2 },
+        trigger,
+        { type: 'timeout', checkpointId: 3 },
+      ],
+      [...Array.from({ length: 3 }, () => ['inject', 'notify-aborted']).flat(), 'fail-job'],
+    ],
+    [
       'tolerated failures',
       1,
       [
