@@ -61,13 +61,18 @@ export async function run({
   }
 }
 
+/** To standard error: a full run takes minutes. */
+const stage = (what: string): void => console.error(`  ${what} ...`);
+
 async function engine(
   folder: string,
   entries: number,
   quick: boolean,
 ): Promise<Record<string, number>> {
   const reads = quick ? 200_000 : 2_000_000;
+  stage(`the tree, ${entries} keys`);
   const tree = await benchTree(folder, entries, reads);
+  stage(`RocksDB, ${entries} keys`);
   const rocks = await benchRocksDb(folder, entries, reads);
   return {
     load_vs_rocksdb: tree.loadPerSecond / rocks.loadPerSecond,
@@ -87,6 +92,7 @@ async function engine(
 async function hot(folder: string, quick: boolean): Promise<Record<string, number>> {
   const keys = quick ? 200_000 : 1_000_000;
   const updates = quick ? 1_000_000 : 4_000_000;
+  stage('hot updates');
   await mkdir(folder);
   const ours = await hotUpdates(localStore(`${folder}/ours`), keys, updates);
   const theirs = await hotUpdatesRocksDb(`${folder}/rocks`, keys, updates / 8);
@@ -110,7 +116,7 @@ async function growth(
   quick: boolean,
 ): Promise<Record<string, number>> {
   const small = await sized(`${folder}/small`, smallMb, 0);
-  const large = await sized(`${folder}/large`, largeMb, quick ? 100_000 : 2_000_000);
+  const large = await sized(`${folder}/large`, largeMb, quick ? 100_000 : 1_000_000);
   return {
     ...large.memory,
     checkpoint_growth: large.checkpointMs / small.checkpointMs,
@@ -130,6 +136,7 @@ async function growth(
 
 /** `records`: of the memory run; 0 for none. */
 async function sized(folder: string, megabytes: number, records: number): Promise<Sized> {
+  stage(`a state of ${megabytes} MB`);
   const local = localStore(`${folder}/store`);
   const keys = Math.floor((megabytes * 1e6) / ENTRY_BYTES);
   const { one, two } = await bulkState(local, keys);
@@ -148,6 +155,7 @@ async function sized(folder: string, megabytes: number, records: number): Promis
   }
   const copied = await fullCopy(remote, one);
   const state = { folder, restore: one, bytes: megabytes * 1e6, keys };
+  if (records > 0) stage(`memory, ${records} records over it`);
   const memory = records === 0 ? {} : await benchMemory(state, records);
   await rm(folder, { recursive: true });
   return {

@@ -48,7 +48,8 @@ export function stateBackendOf(name: string, worker: BackendWorker): StateBacken
 }
 
 const PACK_BELOW_BYTES_DEFAULT = 256 * 1024;
-const MEMTABLE_BYTES_MAX = 32 * 1024 * 1024;
+/** Ending the file of a larger one would hold the thread for tens of milliseconds. */
+const MEMTABLE_BYTES_MAX = 16 * 1024 * 1024;
 const MANAGED_BYTES_DEFAULT = 256 * 1024 * 1024;
 
 function openForst(worker: BackendWorker): StateBackend {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import type { MessageLink } from '../../base/world.ts';
 import { MemoryStore } from '../../storage/memory-store.ts';
 import { SeededRandom } from '../../testing/seeded-random.ts';
 import type { Lookup } from '../lookup.ts';
@@ -9,6 +11,7 @@ import { type TableMeta, tableMetaFromJson } from '../table-meta.ts';
 import { TABLE_DEFAULTS } from '../table-writer.ts';
 import { applyEdit, type TreeVersion } from '../tree-version.ts';
 import { checkResult, checkTask, type CompactionTask, taskOf } from './compaction-task.ts';
+import { LinkedCompaction, serveCompaction } from './linked-compaction.ts';
 import { type BoardWorld, Compactor, RemoteCompaction } from './job-board.ts';
 import {
   COMPACTION_DEFAULTS,
@@ -153,6 +156,13 @@ class WaitingTime implements BoardWorld {
 const pauseOf = (world: BoardWorld, ms: number): Promise<void> =>
   new Promise((resolve) => world.timers.after(ms, resolve));
 
+const linkOf = (port: MessagePort): MessageLink => ({
+  post: (message, transfer = []) => port.postMessage(message, [...transfer]),
+  onMessage: (receive) => port.on('message', receive),
+  onClose: (closed) => port.on('close', closed),
+  close: () => port.close(),
+});
+
 describe('remote compaction', () => {
   const prefixLengths = { none: () => 0 };
 
@@ -214,6 +224,33 @@ describe('remote compaction', () => {
       yieldToLoop: () => new Promise((resolve) => world.timers.after(100, resolve)),
       failed: (folder, error) => assert.fail(`${folder}: ${String(error)}`),
     });
+
+  test('a thread hands over the bytes of what it wrote, once, and they open as the tables it names', async () => {
+    const store = new MemoryStore();
+    const { tree, task } = await grown(store);
+    const before = await contents(tree);
+    const { port1, port2 } = new MessageChannel();
+    const yieldToLoop = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+    serveCompaction(linkOf(port2), { store, prefixLengths, yieldToLoop });
+    const compaction = new LinkedCompaction(linkOf(port1), async () => port1.close());
+    const written = new Map<string, Uint8Array>();
+    const removed = new Set(tree.version.runs.flatMap((run) => run.tables.map(({ id }) => id)));
+    const heat = tree.heatOf(removed);
+    const { tables } = await compaction.run(task, new AbortController().signal, (meta, bytes) => {
+      assert.ok(!written.has(meta.id));
+      written.set(meta.id, bytes);
+      tree.prepare(meta, bytes, heat);
+    });
+    assert.deepEqual(
+      tables.map(({ id }) => id),
+      [...written.keys()],
+    );
+    for (const { id, object } of tables)
+      assert.deepEqual(Buffer.from(await store.get(object)), Buffer.from(written.get(id)!));
+    tree.adopt({ removed, added: tables.map(tableMetaFromJson), level: task.level });
+    assert.deepEqual(await contents(tree), before);
+    await compaction.close();
+  });
 
   test('what compactors make reads as before, also when they are killed at any moment', async () => {
     for (let seed = 1; seed <= 15; seed++) {
