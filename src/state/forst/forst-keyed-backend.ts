@@ -22,6 +22,7 @@ import { buildState } from '../cells/build-state.ts';
 import { foldOf } from '../cells/fold-of.ts';
 import { KeyContext } from '../cells/key-context.ts';
 import { elementSchema, hasTtl, refuseGeneric, storedSchema } from '../cells/stored-value.ts';
+import { expiryOfStored } from '../cells/stored-expiry.ts';
 import { UserKeyOrder } from '../cells/user-key-order.ts';
 import { type Stamped, TtlMapState, TtlRule } from '../cells/ttl-states.ts';
 import type { MapStateDescriptor, StateDescriptor, SyncStateOf } from '../descriptor.ts';
@@ -327,7 +328,7 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
       namespaceSchema,
       userKeySchema: undefined,
     });
-    const expiryOf = expiryOfCells(descriptor);
+    const expiryOf = expiryOfStored(descriptor);
     const table = new CellCache({
       name,
       context: this.#context,
@@ -442,15 +443,4 @@ export function checkKeySchema(params: KeyedBackendParams, { keySchema }: Manife
     `the keys of operator ${params.operatorId} changed: ${reasons.join('; ')}`,
     { details: { operator: params.operatorId, reasons } },
   );
-}
-
-type CellDescriptor = Exclude<StateDescriptor, MapStateDescriptor<unknown, unknown>>;
-
-/** When the last of what a cell holds expires; undefined without TTL. */
-function expiryOfCells(descriptor: CellDescriptor): ((value: unknown) => number) | undefined {
-  if (!hasTtl(descriptor)) return undefined;
-  const { ttlMs } = descriptor.ttl!;
-  if (descriptor.kind !== 'list') return (value) => (value as Stamped).touchedMs + ttlMs; // TTL states store these
-  return (value) =>
-    (value as Stamped[]).reduce((last, { touchedMs }) => Math.max(last, touchedMs + ttlMs), 0); // as above
 }

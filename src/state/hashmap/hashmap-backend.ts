@@ -43,6 +43,7 @@ import { type Bucket, BucketLayout, Cell, SnapshotContext, StateTable } from './
 import { refuseGeneric, storedCodec, storedDecoder, storedSchema } from '../cells/stored-value.ts';
 import type { Timer } from '../cells/timer-queue.ts';
 import { foldOf } from '../cells/fold-of.ts';
+import { expiryOfStored } from '../cells/stored-expiry.ts';
 import { CellTimerService } from '../cells/timer-service.ts';
 
 /** One restored file: its bytes stay until every state in it has been claimed. */
@@ -279,9 +280,17 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
       valueSchema: schemaToJson(storedSchema(descriptor)),
       namespaceSchema: namespaceSchema === undefined ? null : schemaToJson(namespaceSchema),
     };
+    const expiryOf = expiryOfStored(descriptor);
     this.#addTable(table, header, (bucket, writer) => {
-      for (const cell of bucket.cells) writeValueEntry(writer, codecs, cell, codec);
-      return bucket.cells.length;
+      const nowMs = expiryOf === undefined ? 0 : this.#params.wallMs();
+      let entries = 0;
+      for (const cell of bucket.cells) {
+        // What has expired as a whole does not come back from a checkpoint.
+        if (expiryOf !== undefined && expiryOf(cell.value) <= nowMs) continue;
+        writeValueEntry(writer, codecs, cell, codec);
+        entries++;
+      }
+      return entries;
     });
     const identify = namespaceSchema === undefined ? NO_NAMESPACE : keyIdentity(namespaceSchema);
     let decode:
