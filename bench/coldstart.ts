@@ -13,15 +13,12 @@ import { realWorld } from '../src/base/real-world.ts';
 import { memorySizeBytes } from '../src/base/memory-size.ts';
 
 export const USAGE =
-  '  --size BYTES     of the state (1 gb; quick 50 mb)\n  --latency-ms MS  of each request (23)\n  --starts N       cold starts, of which the median counts (5; quick 3)\n  --broker ADDR    of a Kafka broker, host:port\n  --dir FOLDER     keeps the state there and uses it again';
+  '  --size BYTES     of the state (1 gb; quick 50 mb)\n  --records N      that each start finds, of keys anywhere in the state; they are read in one go (100)\n  --latency-ms MS  of each request (23)\n  --starts N       cold starts, of which the median counts (5; quick 3)\n  --broker ADDR    of a Kafka broker, host:port\n  --dir FOLDER     keeps the state there and uses it again';
 
 const MAIN = `${import.meta.dirname}/../src/cli/main.ts`;
 const JOB = `${import.meta.dirname}/coldstart-job.ts`;
 /** Of a value. */
 const VALUE_BYTES = 1000;
-/** Records of each start. */
-const RECORDS = 500;
-
 interface Timing {
   readonly loadedMs: number;
   readonly firstMs: number;
@@ -43,6 +40,7 @@ export async function run({
       size: { type: 'string', default: quick ? '50 mb' : '1 gb' },
       'latency-ms': { type: 'string', default: '23' },
       starts: { type: 'string', default: quick ? '3' : '5' },
+      records: { type: 'string', default: '100' },
       broker: { type: 'string' },
       dir: { type: 'string' },
     },
@@ -56,6 +54,7 @@ export async function run({
       keys: Math.ceil(bytes / VALUE_BYTES),
       latencyMs: Number(values['latency-ms']),
       starts: Number(values.starts),
+      records: values.records,
     });
     return { ...figures, ...broker };
   } finally {
@@ -67,11 +66,12 @@ interface Setting {
   readonly keys: number;
   readonly latencyMs: number;
   readonly starts: number;
+  readonly records: string;
 }
 
 async function measure(
   dir: string,
-  { keys, latencyMs, starts }: Setting,
+  { keys, latencyMs, starts, records }: Setting,
 ): Promise<Readonly<Record<string, number>>> {
   const common = ['--dir', dir, '--keys', String(keys), '--value', String(VALUE_BYTES)];
   if ((await readdir(dir)).length === 0) {
@@ -81,7 +81,7 @@ async function measure(
   const runs: Omit<Timing, 'endedMs'>[] = [];
   for (let i = 1; i <= starts; i++) {
     const startedMs = Date.now();
-    const more = ['--more', String(RECORDS), '--latency', String(latencyMs)];
+    const more = ['--more', records, '--latency', String(latencyMs)];
     const timing = await start([...common, ...more]);
     runs.push({
       firstMs: timing.firstMs - startedMs,
