@@ -108,8 +108,8 @@ async function feed(
   const perTurn = Math.ceil((messages * 0.9) / ((Math.max(1, kills) * LIFE_MS) / FEED_INTERVAL_MS));
   try {
     for (let sent = 0; sent < messages && !signal.aborted;) {
-      // The last tenth waits for the last kill.
-      if (sent > messages * 0.9 && !job.allKilled) {
+      // Every life has something to do, and the last tenth waits for the last kill.
+      if (sent >= messages * job.share) {
         await delay(FEED_INTERVAL_MS);
         continue;
       }
@@ -143,6 +143,8 @@ class KilledJob {
   serverRestarts = 0;
   /** Every kill and restart of a server has happened. */
   allKilled = false;
+  /** How much of the input there may be by now. */
+  share = 0;
   readonly #zombies: ChildProcess[] = [];
 
   constructor(options: KilledJobOptions) {
@@ -164,6 +166,7 @@ class KilledJob {
         await restarting;
         this.allKilled = true;
       }
+      this.share = this.allKilled ? 1 : 0.9 * Math.min(1, (killed + 1) / Math.max(1, kills));
       const death = killed < kills ? DEATHS[this.#random.int(DEATHS.length)]! : 'none';
       const { code, output } = await this.#live(death, signal);
       if (signal.aborted) break;
