@@ -3,11 +3,13 @@
  * that it did.
  *
  * Invariants
- *  C1  In one transaction: rows are applied, their staged chunks are removed, and the batch is noted. Done again it changes nothing: no chunk is left, and the
- *      note tells that this is because they were applied.
+ *  C1  In one transaction: rows are applied, their staged chunks are removed, and the batch is noted. Done again it finds the note and changes nothing,
+ *      even if a chunk has appeared once more, sent by a connection that was given up.
  *  C2  Whoever commits a batch holds the row that has the note: two committers of one batch come one after the other.
  *  C3  A batch that is neither staged nor noted fails the job by name: its rows are lost, and never passed over.
- *  C4  What earlier attempts staged and no checkpoint names is removed after the first commit of this attempt: by then everything that older
+ *  C4  An attempt of a subtask commits its batches in their order, whoever asks for which: a checkpoint that names one names those before it too, or
+ *      they were committed. After rescaling they may be asked for by different subtasks at the same time.
+ *  C5  What earlier attempts staged and no checkpoint names is removed after the first commit of this attempt: by then everything that older
  *      checkpoints named has been applied. Only what was there when this attempt began is removed.
  */
 import { MillraceError } from '../../src/base/errors.ts';
@@ -52,7 +54,7 @@ const LEFT_MAX = 10_000;
 export class PostgresCommitter<T> implements Committer {
   readonly #params: CommitterParams<T>;
   readonly #statements: SinkStatements;
-  /** C4 */
+  /** C5 */
   #left: readonly Lane[];
 
   private constructor(
@@ -100,11 +102,15 @@ export class PostgresCommitter<T> implements Committer {
     const named: readonly SqlValue[] = [...lane, batch.batch];
     await open.query(sql.lane, lane);
     const [noted] = await open.query(sql.last, lane); // C2
+    if (Number(noted?.['batch'] ?? 0) >= batch.batch) return; // C1
     const chunks = await open.query(sql.chunks, named);
-    if (chunks.length === 0 && Number(noted?.['batch'] ?? 0) >= batch.batch) return; // C1
-    if (chunks.length !== batch.chunks) throw lost(batch, chunks.length);
-    for (const { n, operation } of chunks)
-      await open.query(this.#statements.apply[operation as Operation], [...named, n ?? null]); // written by PostgresWriter
+    const own = chunks.filter((chunk) => Number(chunk['batch']) === batch.batch);
+    if (own.length !== batch.chunks) throw lost(batch, own.length);
+    for (const { batch: number, n, operation } of chunks)
+      // C4
+      await open.query(this.#statements.apply[operation as Operation], [
+        ...[...lane, number ?? null, n ?? null],
+      ]); // written by PostgresWriter
     await open.query(sql.remove, named);
     await open.query(sql.committed, named);
   }
@@ -117,7 +123,7 @@ export class PostgresCommitter<T> implements Committer {
     try {
       const open = await session.get();
       for (const { subtask, attempt, batch } of left)
-        await open.query(batchStatements(plan.stagingSchema).remove, [
+        await open.query(batchStatements(plan.stagingSchema).removeOne, [
           ...[sink, subtask, attempt, batch],
         ]);
     } catch (error) {

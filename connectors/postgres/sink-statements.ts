@@ -16,7 +16,10 @@ export interface SinkStatements {
   readonly apply: Readonly<Record<Operation, string>>;
 }
 
-const BATCH = 'sink = $1 AND subtask = $2 AND attempt = $3 AND batch = $4';
+const LANE = 'sink = $1 AND subtask = $2 AND attempt = $3';
+const BATCH = `${LANE} AND batch = $4`;
+/** And all that the same attempt staged before. */
+const UP_TO_BATCH = `${LANE} AND batch <= $4`;
 
 /** The tables of exactly-once sinks; format: docs/reference/postgres.md. */
 export const stagingTables = (
@@ -85,14 +88,17 @@ function onConflict({ key }: SinkPlan, columns: readonly TableColumn[]): string 
 /** Of the batches that a committer handles: sink, subtask, attempt, batch. */
 export const batchStatements = (
   schema: string,
-): Readonly<Record<'lane' | 'last' | 'chunks' | 'remove' | 'committed' | 'forget', string>> => {
+): Readonly<
+  Record<'lane' | 'last' | 'chunks' | 'remove' | 'removeOne' | 'committed' | 'forget', string>
+> => {
   const { staged, commits } = stagingTables(schema);
   return {
     lane: `INSERT INTO ${commits} (sink, subtask, attempt, batch) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING`,
-    last: `SELECT batch::text AS batch FROM ${commits} WHERE sink = $1 AND subtask = $2 AND attempt = $3 FOR UPDATE`,
-    chunks: `SELECT n::text AS n, operation FROM ${staged} WHERE ${BATCH} ORDER BY ${staged}.n`,
-    remove: `DELETE FROM ${staged} WHERE ${BATCH}`,
-    committed: `UPDATE ${commits} SET batch = greatest(batch, $4), committed_at = now() WHERE sink = $1 AND subtask = $2 AND attempt = $3`,
+    last: `SELECT batch::text AS batch FROM ${commits} WHERE ${LANE} FOR UPDATE`,
+    chunks: `SELECT batch::text AS batch, n::text AS n, operation FROM ${staged} WHERE ${UP_TO_BATCH} ORDER BY ${staged}.batch, ${staged}.n`,
+    remove: `DELETE FROM ${staged} WHERE ${UP_TO_BATCH}`,
+    removeOne: `DELETE FROM ${staged} WHERE ${BATCH}`,
+    committed: `UPDATE ${commits} SET batch = greatest(batch, $4), committed_at = now() WHERE ${LANE}`,
     forget: `DELETE FROM ${commits} WHERE sink = $1 AND committed_at < now() - interval '30 days'`,
   };
 };
