@@ -1,5 +1,5 @@
 /**
- * Runs seeds: `node tests/sim/main.ts [--scenario F16] [--seeds N] [--from N] [--seed N] [--trace]`; `--all`: every named scenario, and the
+ * Runs seeds: `node tests/sim/main.ts [--scenario F16 ...] [--seeds N] [--from N] [--seed N] [--trace]`; `--all`: every named scenario, and the
  * one that mixes everything; `--named`: the named ones alone; `--kill-points`: a small job killed at every step. A failing seed prints its violations and the command that repeats it; the exit code says whether any failed.
  */
 import { parseArgs } from 'node:util';
@@ -14,7 +14,7 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '300' },
     from: { type: 'string', default: '1' },
     seed: { type: 'string' },
-    scenario: { type: 'string' },
+    scenario: { type: 'string', multiple: true },
     all: { type: 'boolean', default: false },
     named: { type: 'boolean', default: false },
     'kill-points': { type: 'boolean', default: false },
@@ -86,7 +86,7 @@ async function runKills(layout: Layout): Promise<boolean> {
   return failed === 0;
 }
 
-const named = values.scenario === undefined ? [undefined] : [scenarioOf(values.scenario)];
+const named = values.scenario?.map(scenarioOf) ?? [undefined];
 const scenarios = values.all ? [undefined, ...SCENARIOS] : values.named ? SCENARIOS : named;
 for (const scenario of values['kill-points'] ? [] : scenarios)
   if (!(await runSeeds(scenario))) process.exitCode = 1;
