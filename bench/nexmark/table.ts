@@ -94,8 +94,8 @@ export function print({ contest, ...row }: Row): void {
   console.log(cells.join(' '));
 }
 
-const requests = ({ requests: { get, head, put, list }, bytesRead, dollars }: StoreUsage): string =>
-  `${get + head} GET (${megabytes(bytesRead)}), ${put + list} PUT, ${(dollars * 100).toFixed(3)} cents`;
+const requests = ({ requests: r, bytesRead, bytesWritten, dollars }: StoreUsage): string =>
+  `${r.get + r.head} GET (${megabytes(bytesRead)}), ${r.put + r.list} PUT (${megabytes(bytesWritten)}), ${(dollars * 100).toFixed(3)} cents`;
 
 const besides = ({ backend, perCpuSecond, ratio, peakRssBytes }: PeerRow): string =>
   `peer (${backend}) ${million(perCpuSecond)} a CPU second, ${ratio.toFixed(1)} x, ${megabytes(peakRssBytes)}`;
