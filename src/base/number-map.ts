@@ -52,6 +52,12 @@ export class NumberMap<V extends object> {
     return this.get(key) !== undefined;
   }
 
+  /** In no order. */
+  *values(): Iterable<V> {
+    for (const value of this.#values) if (value !== undefined) yield value;
+    yield* this.#others.values();
+  }
+
   set(key: unknown, value: V): this {
     if (typeof key !== 'number' || Number.isNaN(key)) {
       this.#others.set(key, value);

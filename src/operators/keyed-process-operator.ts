@@ -69,7 +69,8 @@ export class KeyedProcessOperator implements OneInputOperator, TimerTarget<numbe
   prepareBatch(batch: RecordBatch<unknown>, gate: RecordGate): void {
     const plan = this.#onRecord;
     const prepare = (value: unknown): boolean => plan.prepare(value);
-    prepareEach(this.#context.keyed, this.#keyOf, batch, { gate, prepare });
+    const { byKeyAlone } = plan;
+    prepareEach(this.#context.keyed, this.#keyOf, batch, { gate, prepare, byKeyAlone });
   }
 
   prepareTimer(timestamp: number): boolean {

@@ -41,11 +41,16 @@ export function prepareEach(
   keyed: KeyedStateBackend,
   keyOf: AnyKeySelector,
   { values, timestamps }: RecordBatch<unknown>,
-  { gate, prepare }: PrepareRecord,
+  { gate, prepare, byKeyAlone = false }: PrepareRecord,
 ): void {
   for (let i = 0; i < values.length; i++) {
     const value = values[i];
     const key = keyOf(value);
+    // What it reads has been noted for the one before it.
+    if (byKeyAlone && gate.attentive && gate.blocked(key)) {
+      gate.record(i, key, false);
+      continue;
+    }
     keyed.setCurrentKey(key);
     const ready = prepare(value, timestamps === null ? NO_TIMESTAMP : timestamps[i]!);
     if (!ready || gate.attentive) gate.record(i, key, ready);
@@ -54,6 +59,8 @@ export function prepareEach(
 
 export interface PrepareRecord {
   readonly gate: RecordGate;
+  /** All records of a key read the same. Default false. */
+  readonly byKeyAlone?: boolean;
   readonly prepare: (value: unknown, timestamp: number) => boolean;
 }
 

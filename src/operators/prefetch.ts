@@ -75,6 +75,11 @@ export class PrefetchPlan<V> {
       .map(([name]) => states[name]!);
   }
 
+  /** All values of a key need the same. */
+  get byKeyAlone(): boolean {
+    return this.#maps.length === 0;
+  }
+
   /** Whether all of it is resident for the current key; what is not is noted. @hot bench/aec.ts */
   prepare(value: V): boolean {
     let ready = true;

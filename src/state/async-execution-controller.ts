@@ -19,6 +19,7 @@
  * a record that waits costs an object and a Map entry for its key. No promise per record: what waits is grouped by the load that it
  * waits for.
  */
+import { NumberMap } from '../base/number-map.ts';
 import { NO_TIMESTAMP, type RecordBatch } from '../types/record-batch.ts';
 import { KeyFilter } from './key-filter.ts';
 import {
@@ -36,6 +37,8 @@ import {
 export interface RecordGate {
   /** Every record is to be told, not only those that lack something. */
   readonly attentive: boolean;
+  /** Something of that key waits or runs: its records wait too, and nothing need be noted for them yet. */
+  blocked(key: unknown): boolean;
   /** `key` is that of record `index`; `ready` whether all that it reads is resident. */
   record(index: number, key: unknown, ready: boolean): void;
 }
@@ -97,7 +100,7 @@ export class AsyncExecutionController<M> {
   readonly #target: ControllerTarget<M>;
   readonly #limits: ControllerLimits;
   readonly #identify: (key: unknown) => unknown;
-  readonly #keys = new Map<unknown, WaitingKey>();
+  readonly #keys = new NumberMap<WaitingKey>();
   readonly #filter = new KeyFilter();
   /** Keys that wait for the next load. */
   #lacking: WaitingKey[] = [];
@@ -132,7 +135,7 @@ export class AsyncExecutionController<M> {
   #current: { readonly input: InputNumber; readonly batch: RecordBatch<unknown> } | undefined;
   /** Of the records of the current batch. */
   #recordBytes = -1;
-  readonly #gate: { attentive: boolean; record: RecordGate['record'] };
+  readonly #gate: { attentive: boolean } & Pick<RecordGate, 'blocked' | 'record'>;
 
   constructor(
     target: ControllerTarget<M>,
@@ -144,6 +147,7 @@ export class AsyncExecutionController<M> {
     this.#identify = identify;
     this.#gate = {
       attentive: false,
+      blocked: (key) => this.#isBlocked(key),
       record: target.oneByOne
         ? (index, key, ready) => this.#recordOfOne(index, key, ready)
         : (index, key, ready) => this.#record(index, key, ready),
@@ -233,6 +237,7 @@ export class AsyncExecutionController<M> {
     const keys: unknown[] = [];
     this.#target.prepare(input, batch, {
       attentive: true,
+      blocked: (key) => this.#isBlocked(key),
       record: (index, key) => {
         keys[index] = key;
       },
@@ -453,6 +458,13 @@ export class AsyncExecutionController<M> {
     const ready = without(batch, deferred);
     deferred.length = 0;
     if (ready !== undefined) this.#target.process(input, ready);
+  }
+
+  #isBlocked(key: unknown): boolean {
+    const id = this.#identify(key);
+    if (!this.#filter.mayHave(id)) return false;
+    const waiting = this.#keys.get(id);
+    return waiting !== undefined && waiting.offered === undefined;
   }
 
   /** @hot bench/aec.ts. Most records find that nothing of their key waits. */

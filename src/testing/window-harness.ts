@@ -197,7 +197,7 @@ export class KeyedOperatorHarness {
       const record = (): void => {
         lacking++;
       };
-      this.#operator.prepareBatch?.(batch, { attentive: false, record });
+      this.#operator.prepareBatch?.(batch, { attentive: false, blocked: () => false, record });
       if (lacking === 0) return;
       keyed.loadNow();
     }
