@@ -46,8 +46,10 @@ export interface ReadTimerHeadParams {
 const PARTS_MAX = 16;
 /** Of the tree, so that a part is worth its requests. */
 const PART_BYTES = 16 * TABLE_DEFAULTS.blockBytes;
-const SCAN_BATCH = 64;
-const BATCHES_PER_SLICE = 32;
+/** Timers of a key group read before it is known that more of them are wanted; then twice as many each time. */
+const SCAN_FIRST = 2;
+const SCAN_MOST = 64;
+const ENTRIES_PER_SLICE = 2048;
 
 /** @hot */
 export function comparePlaces(a: TimerPlace, b: TimerPlace): number {
@@ -96,8 +98,10 @@ async function readPart(
   earliest: Earliest,
 ): Promise<void> {
   const { state, after, yieldToLoop, signal } = params;
-  for (let batches = 1; ; batches++) {
-    const entries = await scan.next(SCAN_BATCH);
+  let batch = SCAN_FIRST;
+  let sinceYield = 0;
+  for (;;) {
+    const entries = await scan.next(batch);
     signal.throwIfAborted();
     if (entries.length === 0) return;
     let last: TimerPlace | undefined;
@@ -118,8 +122,12 @@ async function readPart(
         next = startOf(keyGroup, params);
       }
     }
+    batch = next === undefined ? Math.min(SCAN_MOST, 2 * batch) : SCAN_FIRST;
     if (next !== undefined) await scan.seek(next);
-    if (batches % BATCHES_PER_SLICE === 0) await yieldToLoop();
+    sinceYield += entries.length;
+    if (sinceYield < ENTRIES_PER_SLICE) continue;
+    sinceYield = 0;
+    await yieldToLoop();
   }
 }
 
