@@ -63,5 +63,6 @@ env
   .process<number>({ processElement: (n, _context, out) => out.collect(n) }, t.int64())
   .keyBy((n) => n % 999, t.int32())
   .process<number>({ processElement: (n, _context, out) => out.collect(n) }, t.int64())
-  .sinkTo(slowSink());
+  .sinkTo(slowSink())
+  .acceptDelivery('at-least-once');
 await env.execute('unaligned');

@@ -38,9 +38,9 @@ export const F27: Scenario = {
     const settings = drawShort(seed, 'F27');
     const random = new SeededRandom(seed).fork('stuck sinks of F27');
     const [stuckMs, intervalMs] = random.pick([
-      [1000, 50],
+      [500, 50],
       [1000, 100],
-      [4000, 100],
+      [2000, 100],
     ] as const);
     return {
       ...settings,

@@ -82,7 +82,7 @@ const FAULT_KINDS: readonly FaultKind[] = [
 function drawConfig(
   random: SeededRandom,
   delivery: string,
-  slowReads: SlowReads | undefined,
+  { slowReads, slowShare }: Pick<Settings, 'slowReads' | 'slowShare'>,
 ): Record<string, JsonValue> {
   return {
     'pipeline.max-parallelism': random.pick([8, 128, 32_768]),
@@ -101,8 +101,10 @@ function drawConfig(
     'execution.checkpointing.garbage-grace-period': random.fork('grace').pick([0, 0, 20, 500]),
     ...drawUnaligned(random.fork('unaligned'), delivery),
     ...drawBackend(random.fork('backend'), slowReads),
-    // Barriers wait behind records that wait for state: in channels, not in the operator.
-    ...(slowReads === undefined ? {} : { 'execution.checkpointing.timeout': 60_000 }),
+    // Barriers wait behind records that wait for state, and for operators that are slow: in channels.
+    ...(slowReads === undefined && slowShare === 0
+      ? {}
+      : { 'execution.checkpointing.timeout': 60_000 }),
   };
 }
 
@@ -149,10 +151,10 @@ function drawBackend(random: SeededRandom, slow: SlowReads | undefined): Record<
   };
 }
 
-/** Half of the jobs are under backpressure. */
+/** Two of five jobs are under backpressure. */
 const drawSlowness = (random: SeededRandom): Pick<Settings, 'slowMs' | 'slowShare'> => ({
-  slowMs: random.pick([1, 10, 60]),
-  slowShare: random.pick([0, 0, 0.1, 0.5, 1]),
+  slowMs: random.pick([1, 10, 30]),
+  slowShare: random.pick([0, 0, 0, 0.1, 0.5]),
 });
 
 function drawStoreFaults(random: SeededRandom): StoreFaults {
@@ -185,6 +187,7 @@ export function drawSettings(seed: number): Settings {
     choice: random.next(),
     durationMs: random.float(1, random.pick([100, 4000])),
   }));
+  const slowness = drawSlowness(random.fork('slowness'));
   const slowReads = drawSlowReads(random.fork('slow reads'));
   const parallelism = random.between(1, 4);
   const source = random.pick(['scripted', 'scripted', 'files'] as const);
@@ -202,8 +205,8 @@ export function drawSettings(seed: number): Settings {
     detached: random.chance(0.3),
     sink: random.pick(['collect', 'files']),
     delivery,
-    ...drawSlowness(random.fork('slowness')),
-    config: drawConfig(random, delivery, slowReads),
+    ...slowness,
+    config: drawConfig(random, delivery, { slowReads, ...slowness }),
     slowReads,
     asyncFunctions: random.fork('async functions').chance(0.4),
     parallelisms: random.chance(0.5)
