@@ -82,7 +82,11 @@ const FAULT_KINDS: readonly FaultKind[] = [
 function drawConfig(
   random: SeededRandom,
   delivery: string,
-  { slowReads, slowShare }: Pick<Settings, 'slowReads' | 'slowShare'>,
+  {
+    slowReads,
+    slowShare,
+    asyncFunctions,
+  }: Pick<Settings, 'slowReads' | 'slowShare' | 'asyncFunctions'>,
 ): Record<string, JsonValue> {
   return {
     'pipeline.max-parallelism': random.pick([8, 128, 32_768]),
@@ -101,8 +105,8 @@ function drawConfig(
     'execution.checkpointing.garbage-grace-period': random.fork('grace').pick([0, 0, 20, 500]),
     ...drawUnaligned(random.fork('unaligned'), delivery),
     ...drawBackend(random.fork('backend'), slowReads),
-    // Barriers wait behind records that wait for state, and for operators that are slow: in channels.
-    ...(slowReads === undefined && slowShare === 0
+    // Barriers wait for functions that have begun, and in channels: for records that wait for state, and for operators that are slow.
+    ...(slowReads === undefined && slowShare === 0 && !asyncFunctions
       ? {}
       : { 'execution.checkpointing.timeout': 60_000 }),
   };
@@ -187,6 +191,7 @@ export function drawSettings(seed: number): Settings {
     choice: random.next(),
     durationMs: random.float(1, random.pick([100, 4000])),
   }));
+  const asyncFunctions = random.fork('async functions').chance(0.4);
   const slowness = drawSlowness(random.fork('slowness'));
   const slowReads = drawSlowReads(random.fork('slow reads'));
   const parallelism = random.between(1, 4);
@@ -206,9 +211,9 @@ export function drawSettings(seed: number): Settings {
     sink: random.pick(['collect', 'files']),
     delivery,
     ...slowness,
-    config: drawConfig(random, delivery, { slowReads, ...slowness }),
+    config: drawConfig(random, delivery, { slowReads, asyncFunctions, ...slowness }),
     slowReads,
-    asyncFunctions: random.fork('async functions').chance(0.4),
+    asyncFunctions,
     parallelisms: random.chance(0.5)
       ? [parallelism]
       : Array.from({ length: 4 }, () => random.between(1, 4)),
