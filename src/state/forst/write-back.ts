@@ -115,7 +115,8 @@ export class WriteBack {
     const budget = this.#budgetBytes();
     // Two rounds see every cell without its second chance.
     let steps = 2 * this.#ring.length;
-    while (this.bytes > budget && steps-- > 0) {
+    // Timers take from the budget, which may be less than nothing then: the ring can run empty.
+    while (this.bytes > budget && this.#ring.length > 0 && steps-- > 0) {
       if (this.#hand >= this.#ring.length) this.#hand = 0;
       const cell = this.#ring[this.#hand]!;
       if (cell.referenced) {
