@@ -223,7 +223,7 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     default: 268_435_456,
     min: 1_048_576,
     about:
-      'Memory that the forst backend of one worker may use: half for live values, the rest for blocks, memtables, indexes and filters.',
+      'Memory that the forst backend of one worker may use: three eighths for live values, half for blocks, indexes and filters, the rest for memtables.',
   },
   'state.backend.forst.primary-dir': {
     type: 'enum',
