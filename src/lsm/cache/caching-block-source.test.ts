@@ -242,3 +242,13 @@ test('never gives a wrong byte, under random reads that overlap, leave and fail'
     await source.close();
   }
 });
+
+test('adjacent blocks that only pass through come in one request and are not taken for corrupt', async () => {
+  const { source, two } = await world();
+  const reads = [1, 2, 3].map((index) => ({ file: two, block: blockAt(index) }));
+  const contents = await source.read(reads, { fill: false });
+  for (const [i, bytes] of contents.entries()) assertBlock(bytes, two, i + 1);
+  assert.equal(source.metrics.requests, 1);
+  assert.equal(source.metrics.corrupt, 0);
+  assert.equal(source.bytes, 0);
+});

@@ -251,11 +251,13 @@ export class CachingBlockSource implements BlockSource {
     const bytes = await this.#get(file, start, end - start, signal);
     for (const block of blocks) {
       this.metrics.bytesWanted += block.length;
-      // A block that stays must not keep its neighbours; one that only passes may.
-      const alone =
-        !flight.fill || (blocks.length === 1 && bytes.buffer.byteLength === bytes.length);
       const at = block.offset - start;
-      const stored = alone ? bytes : copyOf(bytes, at, at + block.length);
+      // A block that stays must not keep its neighbours; one that only passes may.
+      const alone = blocks.length === 1 && bytes.buffer.byteLength === bytes.length;
+      const stored =
+        alone || !flight.fill
+          ? bytes.subarray(at, at + block.length)
+          : copyOf(bytes, at, at + block.length);
       const opened = await this.#open(file, block, stored, signal);
       flight.contents.set(block.index, opened.contents);
       if (!flight.fill) continue;
