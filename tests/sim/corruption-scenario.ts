@@ -89,7 +89,11 @@ export const F22: Scenario = {
         scene.giveUpMain();
         return;
       }
-      sim.at(REPAIRED_AFTER_MS, 'repairs it', () => bucket.spoil(damage.key, damage.whole));
+      // A put that was under way may have replaced it.
+      const damaged = bucket.peek(damage.key);
+      sim.at(REPAIRED_AFTER_MS, 'repairs it', () => {
+        if (bucket.peek(damage.key) === damaged) bucket.spoil(damage.key, damage.whole);
+      });
     });
   },
   check: (scene): readonly Violation[] => {
