@@ -46,6 +46,7 @@ export function checkPages(folder: string = PAGES): readonly string[] {
       compilerOptions: {
         paths: {
           millrace: [join(ROOT, 'src/index.ts')],
+          'millrace/state-processor': [join(ROOT, 'src/cli/state-processor/index.ts')],
           'millrace/testing': [join(ROOT, 'src/testing/index.ts')],
           '@millrace/*': [join(ROOT, 'connectors/*/index.ts')],
         },
