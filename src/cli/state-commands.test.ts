@@ -12,6 +12,7 @@ import {
   valueState,
   WatermarkStrategy,
 } from '../index.ts';
+import { SeededRandom } from '../testing/seeded-random.ts';
 
 const MAIN = `${import.meta.dirname}/main.ts`;
 const KEYS = 20;
@@ -36,6 +37,7 @@ interface Report {
   readonly operators: readonly {
     readonly uid: string | null;
     readonly backends: readonly string[];
+    readonly hottestKeys: readonly { readonly key: unknown; readonly share: number }[];
     readonly states: readonly {
       readonly name: string;
       readonly keys: number | null;
@@ -45,7 +47,19 @@ interface Report {
   }[];
 }
 
-async function run(name: string, dir: string, backend: string): Promise<void> {
+interface Numbers {
+  readonly count: number;
+  readonly keyOf: (n: number) => number;
+}
+
+const EVEN: Numbers = { count: 1000, keyOf: (n) => n % KEYS };
+
+async function run(
+  name: string,
+  dir: string,
+  backend: string,
+  { count, keyOf } = EVEN,
+): Promise<void> {
   const env = environment({
     'execution.checkpointing.dir': dir,
     'execution.checkpointing.interval': 10_000,
@@ -54,11 +68,11 @@ async function run(name: string, dir: string, backend: string): Promise<void> {
   });
   env
     .fromSource(
-      rangeSource({ count: 1000, valueAt: (i) => i, schema: t.int32() }),
+      rangeSource({ count, valueAt: (i) => i, schema: t.int32() }),
       WatermarkStrategy.noWatermarks<number>(),
       'numbers',
     )
-    .keyBy((n) => n % KEYS, t.int32())
+    .keyBy(keyOf, t.int32())
     .process(
       {
         state: { sum: valueState(t.struct({ total: t.int64() }), { default: { total: 0 } }) },
@@ -121,6 +135,19 @@ describe('millrace state', () => {
       summers.map(({ states }) => states[0]?.keys),
       [KEYS, KEYS],
     );
+  });
+
+  test('keys that are processed most are told, from samples that a checkpoint on the store carries', async () => {
+    const random = new SeededRandom(3);
+    const draws = Array.from({ length: 200_000 }, () => random.next());
+    const keyOf = (n: number): number => (draws[n]! < 0.4 ? 7 : Math.floor(draws[n]! * 1e6));
+    await run('skewed', `${dir}/skewed`, 'forst', { count: draws.length, keyOf });
+    const args = ['state', 'inspect', `${dir}/skewed`, '--no-count', '--keys', '1'];
+    const { operators } = JSON.parse((await millrace(...args, '--json')).out) as Report;
+    const [hottest] = operators.find(({ uid }) => uid === 'summer')!.hottestKeys;
+    assert.equal(hottest?.key, 7);
+    assert.ok(hottest.share > 0.25 && hottest.share < 0.55, `${hottest.share}`);
+    assert.match((await millrace(...args)).out, /hottest keys, by samples:\n\s+7: \d/);
   });
 
   test('what is no checkpoint is refused with what is expected', async () => {

@@ -26,7 +26,11 @@ export function addStateCommands(program: Command, property: Property): void {
     )
     .option('--json', 'as one JSON object')
     .option('--no-count', 'does not read the entries: no counts, but at once')
-    .option('--keys <n>', 'so many of the largest keys of each state', '5')
+    .option(
+      '--keys <n>',
+      'so many of the hottest keys of each operator, and of the largest of each state',
+      '5',
+    )
     .option('-D <key=value>', 'an option such as s3.endpoint', property, {})
     .action(inspect);
   state
@@ -159,13 +163,17 @@ function* linesOf(key: string, report: CheckpointReport): Iterable<string> {
 
 function* operatorLines(operator: OperatorReport): Iterable<string> {
   const { id, uid, name, parallelism, maxParallelism, backends, keySchema, states } = operator;
-  const { keyedBytes, operatorStateBytes, waitingBytes, hasCoordinatorState } = operator;
+  const { keyedBytes, operatorStateBytes, waitingBytes, hasCoordinatorState, hottestKeys } =
+    operator;
   yield `operator "${name}"${uid === null ? '' : ` uid ${uid}`} (${id}), parallelism ${parallelism} of ${maxParallelism}`;
   if (keySchema !== null)
     yield `  keyed by ${schemaText(keySchema)}, ${sizeOf(keyedBytes)} in ${backends.join(', ')}`;
   if (waitingBytes > 0) yield `  ${sizeOf(waitingBytes)} of records that waited for state`;
   if (operatorStateBytes > 0) yield `  ${sizeOf(operatorStateBytes)} of operator state`;
   if (hasCoordinatorState) yield '  state of the source’s enumerator';
+  if (hottestKeys.length > 0) yield '  hottest keys, by samples:';
+  for (const { key, share } of hottestKeys)
+    yield `      ${JSON.stringify(key)}: ${(100 * share).toFixed(1)} % of the records`;
   for (const state of states) yield* stateLines(state);
 }
 

@@ -31,6 +31,12 @@ export interface StateReport {
   readonly largestKeys: readonly KeySize[];
 }
 
+export interface HotKey {
+  readonly key: JsonValue;
+  /** Of all samples of the operator, from 0 to 1. */
+  readonly share: number;
+}
+
 export interface OperatorReport {
   readonly id: string;
   readonly uid: string | null;
@@ -44,6 +50,8 @@ export interface OperatorReport {
   readonly operatorStateBytes: number;
   readonly waitingBytes: number;
   readonly hasCoordinatorState: boolean;
+  /** Keys that were processed most before the checkpoint, by samples; empty where the backend takes none. */
+  readonly hottestKeys: readonly HotKey[];
   readonly states: readonly StateReport[];
 }
 
@@ -73,7 +81,7 @@ export interface CheckpointReport {
 export interface InspectionOptions {
   /** False: only what the record and manifests say; entries are not read. */
   readonly countsEntries: boolean;
-  /** Of the largest keys of each state. */
+  /** Of the largest keys of each state, and of the hottest of each operator. */
   readonly keysMax: number;
 }
 
@@ -126,9 +134,13 @@ async function inspectOperator(
   const keyed = snapshots.flatMap((snapshot) => snapshot.keyed);
   const counts = new Map<string, StateCount>();
   let keySchema: JsonValue = null;
+  let samples = 0;
+  const hot: { readonly key: unknown; readonly samples: number }[] = [];
   for (const handle of keyed) {
     const inspector = await openInspector(handle, source);
     ({ keySchema } = inspector);
+    samples += inspector.hotKeys?.samples ?? 0;
+    hot.push(...(inspector.hotKeys?.keys ?? [])); // a key is in one subtask
     for (const state of inspector.states) countOf(counts, state);
     if (!options.countsEntries) continue;
     for await (const entry of inspector.entries()) countOf(counts, entry.state).add(entry);
@@ -145,6 +157,10 @@ async function inspectOperator(
     operatorStateBytes: sum(snapshots.map(({ operator }) => sizeOf(operator?.data))),
     waitingBytes: sum(keyed.map(({ waiting }) => sizeOf(waiting))),
     hasCoordinatorState: coordinator !== undefined,
+    hottestKeys: hot
+      .toSorted((a, b) => b.samples - a.samples)
+      .slice(0, options.keysMax)
+      .map((found) => ({ key: printable(found.key), share: found.samples / samples })),
     states: [...counts.values()].map((count) => count.report(options)),
   };
 }

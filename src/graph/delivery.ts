@@ -92,12 +92,14 @@ function askedOf(config: Config): Delivery {
 
 function limitsOf({ kind, name, delivery = 'exactly-once' }: LogicalNode): readonly Limit[] {
   if (delivery === 'exactly-once') return [];
-  const because =
-    kind === 'source'
-      ? `"${name}" cannot read again what was read`
-      : `"${name}" writes without transactions`;
-  return [{ delivery, because }];
+  const why = kind === 'source' ? sourceReason(delivery) : 'writes without transactions';
+  return [{ delivery, because: `"${name}" ${why}` }];
 }
+
+const sourceReason = (delivery: Delivery): string =>
+  delivery === 'at-least-once'
+    ? 'is sent again what it has not acknowledged'
+    : 'cannot read again what was read';
 
 function checkpointLimits(config: Config): readonly Limit[] {
   if (!isCheckpointed(config))

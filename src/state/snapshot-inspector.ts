@@ -45,6 +45,11 @@ export interface SnapshotInspector {
   readonly keySchema: JsonValue;
   readonly maxParallelism: number;
   readonly states: readonly InspectedState[];
+  /** Keys that are processed most, where the backend samples them. */
+  readonly hotKeys?: {
+    readonly samples: number;
+    readonly keys: readonly { readonly key: unknown; readonly samples: number }[];
+  };
   /** All entries of the handle's key groups. Cost: reads the whole snapshot; memory for a part of it. @throws `data` where it is corrupt */
   entries(signal?: AbortSignal): AsyncIterable<SnapshotEntry>;
 }

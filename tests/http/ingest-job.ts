@@ -25,7 +25,8 @@ const orders = env
     WatermarkStrategy.noWatermarks(),
     'orders',
   )
-  .uid('orders');
+  .uid('orders')
+  .acceptDelivery('at-least-once');
 orders
   .sinkTo(fileSink({ path: `${options.dir}/orders`, format: jsonLines(orderSchema) }))
   .uid('files');

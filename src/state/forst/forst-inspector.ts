@@ -11,7 +11,7 @@ import { keyCodec } from '../../types/key-codec.ts';
 import { schemaFromJson } from '../../types/schema-json.ts';
 import type { KeyedStateHandle, SnapshotReader } from '../snapshot.ts';
 import { isTimers, type SnapshotEntry, type SnapshotInspector } from '../snapshot-inspector.ts';
-import { decodeManifest, type ManifestState } from './manifest.ts';
+import { decodeManifest, type HotKeys, type ManifestState } from './manifest.ts';
 import { boundsOf, parseStateKey, readOrdered } from './state-key.ts';
 import { StateValues } from './state-values.ts';
 
@@ -42,6 +42,7 @@ export async function inspectForst(
     keySchema: manifest.keySchema,
     maxParallelism: manifest.maxParallelism,
     states: [...readers.values()].map(({ state }) => state),
+    ...(manifest.hotKeys === undefined ? {} : { hotKeys: decodeHotKeys(manifest.hotKeys, key) }),
     async *entries(signal) {
       for (const tree of [manifest.data, manifest.timers])
         for await (const entry of scan(tree, handle, source, signal)) {
@@ -51,6 +52,14 @@ export async function inspectForst(
     },
   };
 }
+
+const decodeHotKeys = ({ samples, keys }: HotKeys, codec: Codec<unknown>) => ({
+  samples,
+  keys: keys.map((hot) => ({
+    key: codec.decode(new ByteReader(Buffer.from(hot.key, 'base64'))),
+    samples: hot.samples,
+  })),
+});
 
 function readerOf({
   name,

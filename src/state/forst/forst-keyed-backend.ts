@@ -11,7 +11,7 @@
  *  F3  A restored backend reads manifests, nothing else; values and tables come when they are needed.
  */
 import { invalid, MillraceError } from '../../base/errors.ts';
-import { ByteReader, copyOf } from '../../base/bytes.ts';
+import { ByteReader, ByteWriter, copyOf } from '../../base/bytes.ts';
 import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import { checkCompatibility } from '../../types/evolution.ts';
 import { keyCodec, keyIdentity } from '../../types/key-codec.ts';
@@ -44,7 +44,8 @@ import { ForstSnapshot } from './forst-snapshot.ts';
 import type { ForstWorker } from './forst-worker.ts';
 import { type WarmTable, warmUp } from './hot-blocks.ts';
 import { Loads } from './loads.ts';
-import type { Manifest } from './manifest.ts';
+import { KeySamples } from '../key-samples.ts';
+import type { HotKeys, Manifest } from './manifest.ts';
 import { MapCache } from './map-cache.ts';
 import { boundsOf, parseStateKey, StateKeyWriter } from './state-key.ts';
 import { StateRegistry } from './state-registry.ts';
@@ -55,6 +56,8 @@ import { WriteBack } from './write-back.ts';
 
 /** Keys visited between two looks at other work. */
 const SCAN_BATCH = 1024;
+/** Of the hottest keys that a manifest tells. */
+const HOT_KEYS_MAX = 32;
 /** Timers in memory, however little there is of it. */
 const TIMERS_LEAST = 1024;
 
@@ -80,6 +83,7 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
   readonly #keyCodec;
   readonly #states = new Map<string, CellCache | MapCache>();
   readonly #timers: ForstTimers;
+  readonly #samples = new KeySamples();
   #watermark = Number.NEGATIVE_INFINITY;
   #snapshot: ForstSnapshot | undefined;
   #flushFailure: unknown;
@@ -205,6 +209,7 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
         keySchema: schemaToJson(this.#params.keySchema),
         maxParallelism: this.maxParallelism,
         states: this.#registry.states,
+        hotKeys: this.#hotKeys(),
       },
       writeBack: this.#writeBack,
       data: this.#data,
@@ -216,6 +221,7 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
       },
     });
     this.#snapshot = snapshot;
+    this.#samples.age();
     return snapshot;
   }
 
@@ -252,6 +258,9 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
   }
 
   trim(inUse?: (keyId: unknown) => boolean): void {
+    // The last key of a batch stands for the batch.
+    const { keyId, key } = this.#context;
+    if (key !== undefined) this.#samples.add(keyId, key);
     this.#timers.trim();
     this.#writeBack.evict(inUse);
     this.#writeOut();
@@ -266,6 +275,15 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
     this.#snapshot?.discard();
     this.#worker.closeTree(this.#data);
     this.#worker.closeTree(this.#timerTree);
+  }
+
+  #hotKeys(): HotKeys {
+    const keys = this.#samples.hottest(HOT_KEYS_MAX).map(({ key, samples }) => {
+      const writer = new ByteWriter(64);
+      this.#keyCodec.encode(key, writer);
+      return { key: Buffer.from(writer.take()).toString('base64'), samples };
+    });
+    return { samples: this.#samples.total, keys };
   }
 
   #isBehind(tree: LsmTree): boolean {

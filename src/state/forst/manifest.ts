@@ -33,6 +33,15 @@ export interface Manifest {
   readonly timers: TreeVersionJson;
   /** Of `data`, to warm up from; absent in manifests that were written before there was such a list. */
   readonly hot?: readonly HotTable[];
+  /** Keys that are processed most, by samples; absent in manifests that were written before they were taken. */
+  readonly hotKeys?: HotKeys;
+}
+
+export interface HotKeys {
+  /** All samples, of whatever key. */
+  readonly samples: number;
+  /** The key's bytes as base64, most samples first. */
+  readonly keys: readonly { readonly key: string; readonly samples: number }[];
 }
 
 export function encodeManifest(manifest: Manifest): Uint8Array {
