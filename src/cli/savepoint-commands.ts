@@ -4,9 +4,11 @@ import { realWorld } from '../base/real-world.ts';
 import { invalid } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
 import { StoreSnapshotReader } from '../state/checkpoint-storage.ts';
+import { pinCheckpoint, releasePin } from '../state/pins.ts';
 import { disposeSavepoint } from '../state/savepoint/dispose-savepoint.ts';
 import { SAVEPOINT_RECORD_KEY, writeSavepoint } from '../state/savepoint/write-savepoint.ts';
-import { findCheckpoint, openStoreAt } from './checkpoint-location.ts';
+import { type FoundCheckpoint, findCheckpoint, openStoreAt } from './checkpoint-location.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
 import { ask, type AskOptions, formatOf, PATIENCE_DEFAULT } from './job-commands.ts';
 
 type Config = Readonly<Record<string, JsonValue>>;
@@ -50,7 +52,7 @@ async function create(
   { D }: { readonly D: Config },
 ): Promise<void> {
   const world = realWorld();
-  const { store, record } = await findCheckpoint(location, D);
+  const { store, key, record } = await findCheckpoint(location, D);
   const into = openStoreAt(target.replace(/\/+$/, ''), D);
   try {
     if ((await into.head(SAVEPOINT_RECORD_KEY)) !== undefined)
@@ -63,7 +65,9 @@ async function create(
       reader: new StoreSnapshotReader(store),
       yieldToLoop: () => new Promise<void>((resolve) => world.timers.soon(resolve)),
     };
-    const { vertices, checkpointId } = await writeSavepoint(record, source, into);
+    const { vertices, checkpointId } = await whilePinned(store, { key, record, target }, () =>
+      writeSavepoint(record, source, into),
+    );
     const bytes = vertices
       .flatMap(({ subtasks }) => subtasks)
       .reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
@@ -71,6 +75,23 @@ async function create(
   } finally {
     await into.close();
     await store.close();
+  }
+}
+
+/** A running job may drop the checkpoint meanwhile: a pin keeps what it names. A savepoint belongs to no job, and nobody drops it. */
+async function whilePinned<R>(
+  store: ObjectStore,
+  { key, record, target }: Pick<FoundCheckpoint, 'key' | 'record'> & { readonly target: string },
+  use: () => Promise<R>,
+): Promise<R> {
+  const { jobId, checkpointId } = record;
+  if (!key.startsWith(`${jobId}/`)) return use();
+  const id = `savepoint-${realWorld().ids.next().slice(0, 12)}`;
+  await pinCheckpoint(store, jobId, { id, checkpointId, key, owner: `the savepoint ${target}` });
+  try {
+    return await use();
+  } finally {
+    await releasePin(store, jobId, id);
   }
 }
 
