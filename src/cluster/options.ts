@@ -225,6 +225,19 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     about:
       'Memory that the forst backend of one worker may use: three eighths for live values, half for blocks, indexes and filters, the rest for memtables.',
   },
+  'state.changelog.enabled': {
+    type: 'boolean',
+    default: false,
+    about:
+      'Writes what changes to the checkpoints’ store all the time, so that a checkpoint has only the tail left to write. With forst only.',
+  },
+  'dstl.dfs.preemptive-persist-threshold': {
+    type: 'memory',
+    default: 5_242_880,
+    min: 1,
+    about:
+      'With state.changelog.enabled: changes of one operator on one subtask that may wait for the checkpoint; what is beyond is written at once. Counted as memory, as live values where they are not encoded yet.',
+  },
   'state.backend.forst.primary-dir': {
     type: 'enum',
     default: 'checkpoint-dir',
@@ -513,6 +526,10 @@ function contradictions(settled: Settings): readonly string[] {
         'state.backend.forst.compaction.mode: compactors cannot reach files on the disk of a worker; leave it at thread, or state.backend.forst.primary-dir at checkpoint-dir',
       );
   }
+  if (settled['state.changelog.enabled'] === true && settled['state.backend.type'] !== 'forst')
+    faults.push(
+      `state.changelog.enabled: ${String(settled['state.backend.type'])} writes its state in whole at each checkpoint; set state.backend.type to forst, or leave the changelog out`,
+    );
   const backoff = 'restart-strategy.exponential-delay';
   if (number(`${backoff}.initial-backoff`) > number(`${backoff}.max-backoff`))
     faults.push(`${backoff}.initial-backoff: above ${backoff}.max-backoff`);

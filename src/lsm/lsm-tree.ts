@@ -131,6 +131,11 @@ export class LsmTree {
     return this.#memtables().reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
+  /** Of these, bytes in the memtable that is being filled. */
+  get activeBytes(): number {
+    return this.#active.bytes;
+  }
+
   /** Keys in memtables. */
   get unflushedEntries(): number {
     return this.#memtables().reduce((sum, { count }) => sum + count, 0);

@@ -84,6 +84,9 @@ function openForst(worker: BackendWorker): StateBackend {
       executor: primary === undefined ? openExecutor(worker) : undefined,
       nowMs: () => world.clock.wallMs(),
       log: (message, error) => world.logger.log('warn', message, { reason: String(error) }),
+      tailBytesMax: hasChangelog(config)
+        ? Number(config['dstl.dfs.preemptive-persist-threshold'])
+        : undefined,
       timersMost: optionalNumber(config['state.backend.forst.timer-service.cache-size']),
       memtableBytes: Math.min(MEMTABLE_BYTES_MAX, Math.max(64 * 1024, managed / 32)),
     }),
@@ -105,9 +108,13 @@ function openPrimary(
   return new LocalPrimary({
     disk: localDisk(folder),
     remote,
+    uploadsAtOnce: hasChangelog(config),
     log: (message, error) => world.logger.log('warn', message, { reason: String(error) }),
   });
 }
+
+const hasChangelog = (config: BackendWorker['config']): boolean =>
+  config['state.changelog.enabled'] === true;
 
 const optionalNumber = (value: JsonValue | undefined): number | undefined =>
   typeof value === 'number' ? value : undefined;

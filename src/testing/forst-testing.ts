@@ -26,6 +26,7 @@ export function forstInMemory(
     readonly cacheBytes?: number;
     readonly memtableBytes?: number;
     readonly timersMost?: number;
+    readonly tailBytesMax?: number;
     /** Working files are on local disk. */
     readonly local?: boolean;
   } = {},
@@ -38,7 +39,12 @@ export function forstInMemory(
   };
   const primary =
     options.local === true
-      ? new LocalPrimary({ disk: new MemoryDisk(), remote: store, log })
+      ? new LocalPrimary({
+          disk: new MemoryDisk(),
+          remote: store,
+          log,
+          uploadsAtOnce: options.tailBytesMax !== undefined,
+        })
       : undefined;
   const files = new PackedFiles({
     store: {
@@ -74,6 +80,7 @@ export function forstInMemory(
       cacheBytes: options.cacheBytes ?? 1 << 20,
       memtableBytes: options.memtableBytes ?? 4096,
       timersMost: options.timersMost,
+      tailBytesMax: options.tailBytesMax,
       table: { blockBytes: 512 },
       opensTablesAtRestore: true,
       compaction: { level0RunsMax: 2, level1Bytes: 4096, fileBytes: 2048 },

@@ -147,6 +147,23 @@ describe('recovery', () => {
     assert.deepEqual(await linesOf(`${dir}/out`), EXPECTED);
   });
 
+  test('the same with a changelog, and on without it; state on the heap has none', async () => {
+    const dir = await folder();
+    const changelog = {
+      'state.backend.type': 'forst',
+      'state.changelog.enabled': true,
+      'dstl.dfs.preemptive-persist-threshold': '2 kb',
+      'restart-strategy.type': 'none',
+    };
+    await assert.rejects(countJob(dir, { failAt: 300_000, config: changelog }), /planted/);
+    await countJob(dir, { failAt: -1, config: { 'state.backend.type': 'forst' } });
+    assert.deepEqual(await linesOf(`${dir}/out`), EXPECTED);
+    const heap = { ...changelog, 'state.backend.type': 'hashmap' };
+    await assert.rejects(countJob(dir, { failAt: -1, config: heap }), {
+      message: /state.changelog.enabled: hashmap writes its state in whole/,
+    });
+  });
+
   test('a failure before the first checkpoint starts from the beginning', async () => {
     const dir = await folder();
     await countJob(dir, { failAt: 1, config: { 'execution.checkpointing.interval': 200 } });

@@ -44,6 +44,7 @@ function settingsOf(layout: Layout): Settings {
     config: {
       ...drawn.config,
       'state.backend.type': layout === 'hashmap' ? 'hashmap' : 'forst',
+      'state.changelog.enabled': false,
       'execution.checkpointing.interval': 25,
       'execution.checkpointing.num-retained': 1,
       'execution.checkpointing.data-inline-threshold': 0,

@@ -143,8 +143,11 @@ function drawSlowReads(random: SeededRandom): SlowReads | undefined {
 
 /** Of the others, half keep their state on the object store, with as little memory as there may be. */
 function drawBackend(random: SeededRandom, slow: SlowReads | undefined): Record<string, JsonValue> {
+  const backend = random.pick(['hashmap', slow === undefined ? 'forst' : 'hashmap']);
   return {
-    'state.backend.type': random.pick(['hashmap', slow === undefined ? 'forst' : 'hashmap']),
+    'state.backend.type': backend,
+    'state.changelog.enabled': backend === 'forst' && random.fork('changelog').chance(0.3),
+    'dstl.dfs.preemptive-persist-threshold': random.fork('tail').pick([1, 2048]),
     'execution.async-state.in-flight-records-limit': random.pick([10, 6000]),
     'execution.async-state.buffer-size': random.pick([1, 1000]),
     'taskmanager.memory.managed.size': random.pick([1_048_576, 268_435_456]),

@@ -14,6 +14,8 @@ function drawLayout(random: SeededRandom): {
     config: {
       'state.backend.type': backend,
       'state.backend.forst.pack-below': random.pick([0, 262_144]),
+      'state.changelog.enabled': backend === 'forst' && random.fork('changelog').chance(0.3),
+      'dstl.dfs.preemptive-persist-threshold': random.fork('tail').pick([1, 2048]),
       'execution.async-state.in-flight-records-limit': random.pick([10, 6000]),
       'execution.async-state.buffer-size': random.pick([1, 1000]),
     },

@@ -9,6 +9,7 @@
  *  F1  At a barrier nothing is encoded or copied: lists are swapped, memtables change. What is dirty is written in slices behind it.
  *  F2  A snapshot names files only, and all of them are durable when it is acknowledged.
  *  F3  A restored backend reads manifests, nothing else; values and tables come when they are needed.
+ *  F4  With a changelog, what a barrier finds not written out is what `tailBytesMax` allows, and what has changed since the last `trim`.
  */
 import { invalid, MillraceError } from '../../base/errors.ts';
 import { ByteReader, ByteWriter, copyOf } from '../../base/bytes.ts';
@@ -263,6 +264,8 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
     if (key !== undefined) this.#samples.add(keyId, key);
     this.#timers.trim();
     this.#writeBack.evict(inUse);
+    const { tailBytesMax } = this.#worker;
+    if (tailBytesMax !== undefined) this.#writeAhead(tailBytesMax);
     this.#writeOut();
     this.#worker.compactIfNeeded(this.#data);
     this.#worker.compactIfNeeded(this.#timerTree);
@@ -288,6 +291,17 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
 
   #isBehind(tree: LsmTree): boolean {
     return tree.unflushedBytes > this.#worker.unflushedBytesMax || this.#worker.isStalled(tree);
+  }
+
+  /** F4. Half of the tail is changes that no tree has seen, by the memory of a mean cell; half is memtables. */
+  #writeAhead(tailBytesMax: number): void {
+    const cells = Math.max(1, this.#writeBack.cells + this.#timers.size);
+    const cellBytes = Math.max(1, this.cachedBytes / cells);
+    this.#writeBack.writeAhead(Math.floor(tailBytesMax / 2 / cellBytes));
+    const [data, timers] = [this.#data, this.#timerTree];
+    if (data.activeBytes + timers.activeBytes <= tailBytesMax / 2) return;
+    if (data.activeBytes > timers.activeBytes) data.seal();
+    else timers.seal();
   }
 
   /** Begins to write out memtables that are full; failures are met again at the checkpoint, or when memory runs out. */

@@ -31,6 +31,8 @@ export interface ForstWorkerParams {
   /** For live values of all backends of the worker. */
   readonly cacheBytes: number;
   readonly memtableBytes?: number;
+  /** Of one backend's changes, what a barrier may find not written out (the changelog). Default: as much as memory has room for. */
+  readonly tailBytesMax?: number | undefined;
   /** Timers that memory holds of one backend. Default: as many as half of its live values' share is enough for. */
   readonly timersMost?: number | undefined;
   readonly table?: Partial<TableOptions>;
@@ -74,6 +76,10 @@ export class ForstWorker {
 
   get timersMost(): number | undefined {
     return this.#params.timersMost;
+  }
+
+  get tailBytesMax(): number | undefined {
+    return this.#params.tailBytesMax;
   }
 
   /** Level 1 is twice what level 0 grows to: then a merge of both writes no more than it has to. */

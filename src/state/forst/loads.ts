@@ -70,14 +70,19 @@ export class Loads {
   }
 
   async #loadKeys(notes: readonly Note[], signal: AbortSignal): Promise<void> {
-    const before = this.#writeBack.evictions;
+    const before = this.#left;
     const bytes = notes.map(({ address }) => address.bytes);
     const lookups = await this.#tree.lookupAll(bytes, signal);
-    const stale = this.#writeBack.evictions !== before;
+    const stale = this.#left !== before;
     for (const [i, { target, address }] of notes.entries()) {
       const lookup = stale ? this.#tree.lookupResident(address.bytes) : lookups[i]!;
       if (lookup !== undefined) target.arrive(address, lookup);
     }
+  }
+
+  /** Cells that have left for the tree. */
+  get #left(): number {
+    return this.#writeBack.evictions + this.#writeBack.folds;
   }
 
   async #loadPrefix({ target, address }: Note, signal: AbortSignal): Promise<void> {

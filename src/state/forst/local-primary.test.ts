@@ -12,7 +12,7 @@ function setUp(disk = new MemoryDisk()) {
   const remote = new MemoryStore();
   const refused: unknown[] = [];
   const log = (_message: string, error: unknown): void => void refused.push(error);
-  return { disk, remote, refused, primary: new LocalPrimary({ disk, remote, log }) };
+  return { disk, remote, refused, log, primary: new LocalPrimary({ disk, remote, log }) };
 }
 
 /** Lets what runs in the background end. */
@@ -29,6 +29,23 @@ test('a file costs the object store nothing until a checkpoint names it, then on
   assert.equal(await remote.head(B), undefined);
   assert.deepEqual(primary.usage, { bytes: 10, bytesNotStored: 5 });
   assert.deepEqual(await primary.putIfAbsent(A, bytes('other')), { outcome: 'conflict' });
+});
+
+test('with a changelog a file is uploaded as it is written; where that fails, by the checkpoint', async () => {
+  const { disk, remote, log } = setUp();
+  let down = true;
+  const stub = Object.create(remote) as MemoryStore; // all of it but this
+  stub.putIfAbsent = (...put) =>
+    down ? Promise.reject(new Error('down')) : remote.putIfAbsent(...put);
+  const primary = new LocalPrimary({ disk, remote: stub, log, uploadsAtOnce: true });
+  assert.equal((await primary.putIfAbsent(A, bytes('first'))).outcome, 'stored');
+  await assert.rejects(primary.upload([A]), /down/);
+  down = false;
+  await primary.putIfAbsent(B, bytes('second'));
+  assert.deepEqual(new Uint8Array(await remote.get(B)), bytes('second'));
+  assert.deepEqual(primary.usage, { bytes: 11, bytesNotStored: 5 });
+  await primary.upload([A, B]);
+  assert.deepEqual(new Uint8Array(await remote.get(A)), bytes('first'));
 });
 
 test('an upload whose answer was lost is done when it is tried again; other bytes under the name are refused', async () => {

@@ -2,8 +2,9 @@
  * Working files on local disk, uploaded when a checkpoint names them (what RocksDB with incremental checkpoints is to Flink): the store that
  * the trees of one worker write to and read from.
  *
- * A file is written to local disk alone; what compaction merges away before a checkpoint never costs a request. Files of a restored
- * checkpoint are read where they are, by ranges, and fetched whole in the background from their first use on.
+ * A file is written to local disk alone; what compaction merges away before a checkpoint never costs a request. With a changelog it is
+ * uploaded as it is written, so that a checkpoint finds it there. Files of a restored checkpoint are read where they are, by ranges, and
+ * fetched whole in the background from their first use on.
  *
  * Invariants
  *  P1  A checkpoint's handle is acknowledged after `upload` has settled for every file it names (F2 holds for the object store).
@@ -42,6 +43,7 @@ export class LocalPrimary implements ObjectStore {
   readonly #disk: LocalDisk;
   readonly #remote: ObjectStore;
   readonly #log: (message: string, error: unknown) => void;
+  readonly #uploadsAtOnce: boolean;
   readonly #files = new Map<string, LocalFile>();
   readonly #writing = new Set<string>();
   readonly #downloads = new Set<string>();
@@ -52,10 +54,13 @@ export class LocalPrimary implements ObjectStore {
     disk: LocalDisk;
     remote: ObjectStore;
     log: (message: string, error: unknown) => void;
+    /** A file counts as written when its upload has ended. Default false. */
+    uploadsAtOnce?: boolean;
   }) {
     this.#disk = params.disk;
     this.#remote = params.remote;
     this.#log = params.log;
+    this.#uploadsAtOnce = params.uploadsAtOnce === true;
     // What a worker before this one left is in the checkpoints, or lost.
     for (const name of params.disk.left) params.disk.open(name).drop();
   }
@@ -71,12 +76,13 @@ export class LocalPrimary implements ObjectStore {
     return { bytes, bytesNotStored };
   }
 
-  /** To local disk. */
+  /** To local disk, and on from there if that is wanted: then an upload that fails is left to the checkpoint (P1). */
   async putIfAbsent(key: string, bytes: Uint8Array, signal?: AbortSignal): Promise<ConditionalPut> {
     if (this.#files.has(key) || this.#writing.has(key)) return { outcome: 'conflict' };
     this.#writing.add(key);
     try {
       await this.#keep(key, bytes, false);
+      if (this.#uploadsAtOnce) await this.#upload(key).catch(() => {});
       return { outcome: 'stored', etag: key };
     } catch (error) {
       this.#log('local disk refuses a file of forst, which goes to the object store', error);

@@ -6,7 +6,8 @@
  *  W1  A cell that changed in the closed epoch is written to the tree's closing memtable before it changes again: `touch` does it.
  *  W2  After the closing has ended, no cell is dirty in the closed epoch.
  *  W3  A dirty cell is written before it is evicted.
- *  W4  `evictions` counts cells that left for the tree: whoever reads the tree across them reads again.
+ *  W4  `evictions` and `folds` count what left the cache for the tree: whoever reads the tree across them reads again. Folds are no maps.
+ *  W5  Of `#dirty`, what lies before `#ahead` has been written, or is listed again behind it.
  *
  * Cost: a barrier is one list swapped; a change, one comparison and once an epoch one push; eviction, CLOCK (Corbató 1968).
  */
@@ -19,14 +20,18 @@ export class WriteBack {
   epoch = 1;
   /** Cells that became dirty in the current epoch. */
   #dirty: ForstCell[] = [];
+  /** W5 */
+  #ahead = 0;
   #closing: ForstCell[] | undefined;
   #closingAt = 0;
   readonly #ring: ForstCell[] = [];
   #hand = 0;
   readonly #budgetBytes: () => number;
   bytes = 0;
-  /** W4 */
+  /** W4. Cells that were dirty when they were dropped. */
   evictions = 0;
+  /** W4. Folds that were written, and are cached no longer. */
+  folds = 0;
 
   constructor(budgetBytes: () => number) {
     this.#budgetBytes = budgetBytes;
@@ -39,7 +44,7 @@ export class WriteBack {
   /** @hot Before a cell changes. */
   touch(cell: ForstCell): void {
     if (cell.dirtyEpoch === this.epoch) return;
-    if (cell.dirtyEpoch !== 0) this.#writeClosed(cell);
+    if (cell.dirtyEpoch !== 0) this.#write(cell, true);
     cell.dirtyEpoch = this.epoch;
     this.#dirty.push(cell);
   }
@@ -74,8 +79,9 @@ export class WriteBack {
   beginEpoch(): void {
     this.endEpochNow();
     this.#closing = this.#dirty;
-    this.#closingAt = 0;
+    this.#closingAt = this.#ahead;
     this.#dirty = [];
+    this.#ahead = 0;
     this.epoch++;
   }
 
@@ -95,19 +101,27 @@ export class WriteBack {
   /** Writes everything that is dirty, so that the tree holds all there is. */
   writeAll(): void {
     this.endEpochNow();
-    const dirty = this.#dirty;
-    this.#dirty = [];
-    for (const cell of dirty) {
-      if (cell.gone || cell.dirtyEpoch === 0) continue;
-      cell.dirtyEpoch = 0;
-      cell.owner.writeCell(cell, false);
-    }
+    this.writeAhead(0);
     this.evictions++;
+  }
+
+  /** Writes what changed in this epoch, the longest ago first, until at most `keep` changes are left for the barrier. */
+  writeAhead(keep: number): void {
+    const dirty = this.#dirty;
+    const end = dirty.length - keep;
+    for (; this.#ahead < end; this.#ahead++) {
+      const cell = dirty[this.#ahead]!;
+      if (!cell.gone && cell.dirtyEpoch !== 0) this.#write(cell, false);
+    }
+    // Else the list grows until the barrier.
+    if (2 * this.#ahead <= dirty.length) return;
+    this.#dirty = dirty.slice(this.#ahead);
+    this.#ahead = 0;
   }
 
   /** Writes a cell of the closed epoch ahead of its turn (W1). */
   writeEarly(cell: ForstCell): void {
-    if (cell.dirtyEpoch !== 0 && cell.dirtyEpoch !== this.epoch) this.#writeClosed(cell);
+    if (cell.dirtyEpoch !== 0 && cell.dirtyEpoch !== this.epoch) this.#write(cell, true);
   }
 
   /** Evicts until the budget is kept; cells that were used since the hand came by get a second chance, those in use stay. */
@@ -139,10 +153,11 @@ export class WriteBack {
     if (!cell.gone) cell.owner.forgetCell(cell);
   }
 
-  #writeClosed(cell: ForstCell): void {
-    cell.owner.writeCell(cell, true);
+  /** `closing`: it is dirty in the closed epoch, else in this one. */
+  #write(cell: ForstCell, closing: boolean): void {
+    cell.owner.writeCell(cell, closing);
     cell.dirtyEpoch = 0;
-    if (cell.gone) this.evictions++;
+    if (cell.gone) this.folds++;
   }
 
   /** @returns true when the closing is over */
@@ -152,7 +167,7 @@ export class WriteBack {
     for (; this.#closingAt < end; this.#closingAt++) {
       const cell = closing[this.#closingAt]!;
       if (!cell.gone && cell.dirtyEpoch !== 0 && cell.dirtyEpoch !== this.epoch)
-        this.#writeClosed(cell);
+        this.#write(cell, true);
     }
     if (this.#closingAt < closing.length) return false;
     this.#closing = undefined;
