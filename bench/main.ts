@@ -48,6 +48,10 @@ const BENCHES: Readonly<Record<string, { readonly about: string; load(): Promise
     about: 'requests, bytes and dollars that the disk cache saves; --help for options',
     load: () => import('./cache.ts'),
   },
+  timers: {
+    about: 'timers of the forst backend in memory and beyond: CPU and pauses; --help for options',
+    load: () => import('./timers.ts'),
+  },
   coldstart: {
     about: 'a job that runs until now: from process start to first record; --help for options',
     load: () => import('./coldstart.ts'),

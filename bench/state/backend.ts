@@ -29,11 +29,13 @@ export interface Placed {
   readonly parallelism: number;
   readonly restore?: readonly KeyedStateHandle[];
   readonly cacheBytes?: number;
+  /** Timers in memory; absent: as many as it is enough for. */
+  readonly timersMost?: number;
 }
 
 export async function openBackend(
   store: ObjectStore,
-  { index, parallelism, restore = [], cacheBytes = 512 << 20 }: Placed,
+  { index, parallelism, restore = [], cacheBytes = 512 << 20, timersMost }: Placed,
 ): Promise<{ keyed: KeyedStateBackend; close(): Promise<void> }> {
   const world = realWorld();
   const incarnation = `i${incarnations++}`;
@@ -50,6 +52,7 @@ export async function openBackend(
       blocks: new CachingBlockSource({ store, memoryBytes: 256 << 20 }),
       files,
       cacheBytes,
+      timersMost,
       nowMs: () => world.clock.wallMs(),
       log: (message, error) => console.error(message, error),
     }),

@@ -37,8 +37,8 @@ import { ENTRY, ENTRY_EXPIRES, type TableMeta } from './table-meta.ts';
 import { TABLE_DEFAULTS, type TableOptions } from './table-writer.ts';
 import {
   firstTable,
+  frozen,
   frozenPart,
-  frozenRange,
   meets,
   rangeCursor,
   tableOf,
@@ -244,7 +244,9 @@ export class LsmTree {
       if (ranges.length > 0) return new MergedScan(cursors, signal);
     }
     const print = fingerprint(prefix, 0, prefix.length);
-    return this.#scan(cursors, from, to, {
+    return this.#scan(cursors, this.#tablesWithin(from, to), {
+      from,
+      to,
       signal,
       skip: ({ filter }) => !mayContain(filter, print),
     });
@@ -257,16 +259,25 @@ export class LsmTree {
     signal?: AbortSignal,
   ): Promise<MergedScan> {
     if (!this.#active.isEmpty) this.seal();
-    const closing =
-      this.#closing === undefined
+    const tables = this.#tablesWithin(from, to);
+    const closing = this.#closing;
+    const yieldToLoop = this.#yieldToLoop;
+    const range = { from, to };
+    const cursorOf = (memtable: Memtable): Promise<EntryCursor> =>
+      rangeCursor(memtable, range, { yieldToLoop });
+    const cursors = await Promise.all([
+      ...this.#newer.map(cursorOf),
+      ...(closing === undefined
         ? []
-        : [frozenRange(this.#closing, from, to, this.#options.table)];
-    const cursors = [
-      ...this.#newer.map((memtable) => rangeCursor(memtable, from, to)),
-      ...closing,
-      ...this.#sealed.map((memtable) => rangeCursor(memtable, from, to)),
-    ];
-    return this.#scan(cursors, from, to, { signal, skip: () => false });
+        : [
+            rangeCursor(frozen(closing, this.#options.table), range, {
+              yieldToLoop,
+              rangeDeletes: closing.rangeDeletes(),
+            }),
+          ]),
+      ...this.#sealed.map(cursorOf),
+    ]);
+    return this.#scan(cursors, tables, { ...range, signal, skip: () => false });
   }
 
   /** Closes the epoch: later writes go to a new memtable. O(1). @returns the epoch that was closed */
@@ -500,15 +511,20 @@ export class LsmTree {
     return lookup.take(view.kind & ~ENTRY_EXPIRES, value, view.expiryMs) ? 'settled' : passed;
   }
 
+  #tablesWithin(from: Uint8Array, to: Uint8Array | undefined): readonly OpenTable[] {
+    return this.#runs.flatMap((run) => run.tables.filter(({ meta }) => meets(meta, from, to)));
+  }
+
   async #scan(
     memtables: readonly EntryCursor[],
-    from: Uint8Array,
-    to: Uint8Array | undefined,
-    options: { signal: AbortSignal | undefined; skip: (parts: TableParts) => boolean },
+    tables: readonly OpenTable[],
+    options: {
+      readonly from: Uint8Array;
+      readonly to: Uint8Array | undefined;
+      readonly signal: AbortSignal | undefined;
+      readonly skip: (parts: TableParts) => boolean;
+    },
   ): Promise<MergedScan> {
-    const tables = this.#runs.flatMap((run) =>
-      run.tables.filter(({ meta }) => meets(meta, from, to)),
-    );
     const opened = await Promise.all(
       tables.map(async (table) => ({
         table,
@@ -517,7 +533,7 @@ export class LsmTree {
     );
     const cursors = opened
       .filter(({ parts }) => parts.rangeDeletes.length > 0 || !options.skip(parts))
-      .map((one) => new TableCursor(one, this.#blocks, { from, to }));
+      .map((one) => new TableCursor(one, this.#blocks, options));
     return new MergedScan([...memtables, ...cursors], options.signal);
   }
 

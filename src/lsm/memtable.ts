@@ -53,6 +53,8 @@ export class Memtable {
   #prefixHeads: Map<number, number> | undefined;
   readonly #prefixDeletes = new Map<string, KeyRange>();
   sealed = false;
+  /** All entries in key order, once a scan of the sealed memtable has asked for it. */
+  sorted: Promise<Uint32Array> | undefined;
 
   constructor(
     epoch: number,

@@ -51,34 +51,63 @@ export function frozenPart(
 }
 
 /** A memtable that still takes writes, as it is now. */
-export function frozenRange(
-  memtable: Memtable,
-  from: Uint8Array,
-  to: Uint8Array | undefined,
-  options: TableOptions,
-): MemtableCursor {
+export function frozen(memtable: Memtable, options: TableOptions): Memtable {
   const part = new Memtable(memtable.epoch, options.prefixLength);
   const { order } = memtable.groups();
   for (const entry of order) part.copyEntry(memtable, entry);
   part.sealed = true;
-  return rangeCursor(part, from, to, memtable.rangeDeletes());
+  return part;
 }
 
-export function rangeCursor(
+/** Entries sorted between two looks at other work: about 2 ms. */
+const SORTED_PER_SLICE = 8192;
+
+interface RangeOfKeys {
+  readonly from: Uint8Array;
+  readonly to: Uint8Array | undefined;
+}
+
+/** The entries of a sealed memtable within a range. They are sorted once, whoever asks. */
+export async function rangeCursor(
   memtable: Memtable,
-  from: Uint8Array,
-  to: Uint8Array | undefined,
-  rangeDeletes = memtable.rangeDeletes(),
-): MemtableCursor {
+  { from, to }: RangeOfKeys,
+  { yieldToLoop, rangeDeletes = memtable.rangeDeletes() }: {
+    readonly yieldToLoop: () => Promise<void>;
+    readonly rangeDeletes?: ReturnType<Memtable['rangeDeletes']>;
+  },
+): Promise<MemtableCursor> {
+  memtable.sorted ??= sortEntries(memtable, yieldToLoop);
+  const order = await memtable.sorted;
+  const start = lowerBound(memtable, order, from);
+  const end = to === undefined ? order.length : lowerBound(memtable, order, to);
+  return new MemtableCursor(memtable, order.subarray(start, end), normalizeRanges(rangeDeletes));
+}
+
+async function sortEntries(
+  memtable: Memtable,
+  yieldToLoop: () => Promise<void>,
+): Promise<Uint32Array> {
   const { order, ends } = memtable.groups();
   let start = 0;
+  let sinceYield = 0;
   for (const end of ends) {
     if (end - start > 1) order.subarray(start, end).sort((a, b) => memtable.compare(a, b));
+    sinceYield += end - start;
     start = end;
+    if (sinceYield < SORTED_PER_SLICE) continue;
+    sinceYield = 0;
+    await yieldToLoop();
   }
-  const entries = order.filter((entry) => {
-    const key = memtable.key(entry);
-    return compareKeys(key, from) >= 0 && (to === undefined || compareKeys(key, to) < 0);
-  });
-  return new MemtableCursor(memtable, entries, normalizeRanges(rangeDeletes));
+  return order;
+}
+
+function lowerBound(memtable: Memtable, order: Uint32Array, key: Uint8Array): number {
+  let low = 0;
+  let high = order.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (compareKeys(memtable.key(order[middle]!), key) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

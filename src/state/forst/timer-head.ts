@@ -123,7 +123,7 @@ async function readPart(
       }
     }
     batch = next === undefined ? Math.min(SCAN_MOST, 2 * batch) : SCAN_FIRST;
-    if (next !== undefined) await scan.seek(next);
+    if (next !== undefined) scan.seek(next);
     sinceYield += entries.length;
     if (sinceYield < ENTRIES_PER_SLICE) continue;
     sinceYield = 0;
