@@ -57,11 +57,11 @@ class Turns {
 
   /** Lets others run until the work is done. */
   async watch(work: Promise<void>): Promise<void> {
-    let done = false;
+    const under = { way: true };
     const settled = work.finally(() => {
-      done = true;
+      under.way = false;
     });
-    while (!done) {
+    while (under.way) {
       await yieldToLoop();
       this.end();
     }

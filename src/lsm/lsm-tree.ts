@@ -35,14 +35,7 @@ import { coversKey, type TableParts } from './table-format.ts';
 import { placedTable, type TableFiles } from './table-files.ts';
 import { ENTRY, ENTRY_EXPIRES, type TableMeta } from './table-meta.ts';
 import { TABLE_DEFAULTS, type TableOptions } from './table-writer.ts';
-import {
-  firstTable,
-  frozen,
-  frozenPart,
-  meets,
-  rangeCursor,
-  tableOf,
-} from './tree-sources.ts';
+import { firstTable, frozen, frozenPart, meets, rangeCursor, tableOf } from './tree-sources.ts';
 import { applyEdit, EMPTY_VERSION, type TreeVersion, type VersionEdit } from './tree-version.ts';
 
 export interface TreeOptions {

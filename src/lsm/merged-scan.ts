@@ -56,7 +56,7 @@ export class MergedScan {
     limit: number,
     visit: (key: Uint8Array, length: number) => Uint8Array | undefined,
   ): Promise<boolean> {
-    for (let seen = 0; seen < limit; ) {
+    for (let seen = 0; seen < limit;) {
       if (this.#anyTaken && !this.#advance()) {
         await this.#load();
         continue;
@@ -152,10 +152,7 @@ export class MergedScan {
 
   /** After `advance` has found some that have to: only those are still taken. */
   async #load(): Promise<void> {
-    await Promise.all(
-      this.#cursors.map((cursor, i) =>
-        this.#taken[i] === true && this.#ended[i] !== true ? cursor.load(this.#signal) : undefined,
-      ),
-    );
+    const waiting = this.#cursors.filter((_, i) => this.#taken[i] === true && !this.#ended[i]!);
+    await Promise.all(waiting.map((cursor) => cursor.load(this.#signal)));
   }
 }

@@ -71,7 +71,10 @@ interface RangeOfKeys {
 export async function rangeCursor(
   memtable: Memtable,
   { from, to }: RangeOfKeys,
-  { yieldToLoop, rangeDeletes = memtable.rangeDeletes() }: {
+  {
+    yieldToLoop,
+    rangeDeletes = memtable.rangeDeletes(),
+  }: {
     readonly yieldToLoop: () => Promise<void>;
     readonly rangeDeletes?: ReturnType<Memtable['rangeDeletes']>;
   },

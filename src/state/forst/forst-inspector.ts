@@ -12,7 +12,7 @@ import { schemaFromJson } from '../../types/schema-json.ts';
 import type { KeyedStateHandle, SnapshotReader } from '../snapshot.ts';
 import { isTimers, type SnapshotEntry, type SnapshotInspector } from '../snapshot-inspector.ts';
 import { decodeManifest, type HotKeys, type ManifestState } from './manifest.ts';
-import { boundsOf, parseStateKey, readOrdered } from './state-key.ts';
+import { boundsOf, parseStateKey, timerTime } from './state-key.ts';
 import { StateValues } from './state-values.ts';
 
 const CACHE_BYTES = 8 * 1024 * 1024;
@@ -128,7 +128,7 @@ function entryOf(
       ...common,
       namespace: decoded,
       userKey: undefined,
-      timestamp: readOrdered(parts.namespace),
+      timestamp: timerTime(bytes),
       values: [],
     };
   return {

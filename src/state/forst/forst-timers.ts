@@ -1,8 +1,9 @@
 /**
  * The timers of one forst backend: services over tables whose heads lie in memory, under one limit.
  *
- * A head that is nearly used up is followed by the next one in the background; one that is used up and whose successors may be due is
- * waited for by the backend's `load`. When the heads outgrow the limit, the latest timers of the largest leave.
+ * A head that is nearly used up grows by the next timers, which were read ahead in the background as bytes, many at a time, since reading
+ * looks at every key group. One that is used up and whose successors may be due is waited for by the backend's `load`. When timers
+ * outgrow the limit, what was read ahead is forgotten, then the latest timers of the largest head leave.
  */
 import { ByteReader } from '../../base/bytes.ts';
 import { invalid } from '../../base/errors.ts';
@@ -13,17 +14,17 @@ import { fireTimers } from '../cells/fire-timers.ts';
 import type { KeyContext } from '../cells/key-context.ts';
 import { CellTimerService, type RestoredTimer, type TimerDomain } from '../cells/timer-service.ts';
 import type { KeyedBackendParams, TimerProgress, TimerTarget } from '../keyed-state-backend.ts';
-import { parseStateKey, readOrdered, type StateKeyWriter } from './state-key.ts';
+import { parseStateKey, type StateKeyWriter, timerTime } from './state-key.ts';
 import type { StateRegistry } from './state-registry.ts';
-import { readTimerHead, type StoredTimer } from './timer-head.ts';
+import { type NextTimers, readNextTimers } from './timer-head.ts';
 import { ForstTimerTable, TIMER_BYTES } from './timer-table.ts';
 import type { WriteBack } from './write-back.ts';
 
-/** Timers read, or written out, in one go: about 10 ms. */
-const HEAD_MOST = 32_768;
-const SPILL_MOST = 8192;
-/** Timers decoded between two looks at other work. */
-const DECODE_BATCH = 1024;
+/** Timers written out, and decoded, in one go: about 10 ms. */
+const SPILL_MOST = 4096;
+const REFILL_MOST = 4096;
+/** Timers read in one go, as far as half of their table's share of the limit is enough for them as bytes. */
+const STAGE_MOST = 1 << 18;
 const DOMAINS = ['event', 'processing'] as const;
 
 interface TimerStates {
@@ -31,7 +32,7 @@ interface TimerStates {
   readonly domain: TimerDomain;
   readonly table: ForstTimerTable;
   readonly number: number;
-  readonly decode: (timer: StoredTimer) => RestoredTimer;
+  readonly decode: (bytes: Uint8Array) => RestoredTimer;
   reading: Promise<void> | undefined;
   /** The last reading ahead of need has failed: the next one waits for need. */
   failed: boolean;
@@ -67,7 +68,7 @@ export class ForstTimers {
   }
 
   get bytes(): number {
-    return this.size * TIMER_BYTES;
+    return this.#all.reduce((sum, { table }) => sum + table.bytes, 0);
   }
 
   /** @throws `invalid` DUPLICATE_STATE */
@@ -126,7 +127,9 @@ export class ForstTimers {
         if (!states.table.needed) return;
         // One that began ahead of need may fail; then this one counts.
         await states.reading?.catch(() => {});
-        if (states.table.needed) await this.#read(states, signal);
+        const { table } = states;
+        if (table.needed && !table.staged) await this.#read(states, signal);
+        if (table.needed && table.staged) this.#refill(states);
       }),
     );
   }
@@ -134,14 +137,16 @@ export class ForstTimers {
   /** Keeps the limit, and reads ahead. */
   trim(): void {
     const most = this.#params.most();
-    while (this.size > most && this.#spill(most));
+    if (this.bytes > most * TIMER_BYTES) this.#shrink(most);
     for (const states of this.#all) {
       const { table, reading, failed } = states;
-      if (table.end === undefined || reading !== undefined || failed) continue;
+      if (table.end === undefined || reading !== undefined) continue;
       if (4 * table.size > this.#share(most)) continue;
-      this.#read(states, this.#abort.signal).catch(() => {
-        states.failed = true;
-      });
+      if (table.staged) this.#refill(states);
+      else if (!failed)
+        this.#read(states, this.#abort.signal).catch(() => {
+          states.failed = true;
+        });
     }
   }
 
@@ -173,12 +178,20 @@ export class ForstTimers {
     return most / Math.max(1, tables.length);
   }
 
+  #shrink(most: number): void {
+    while (this.size > most && this.#spill(most));
+    if (this.bytes <= most * TIMER_BYTES) return;
+    for (const { table } of this.#all) if (table.staged) table.dropStage();
+  }
+
   /** False: the largest head is being read, and its end may not move. */
   #spill(most: number): boolean {
     const { service, domain, table, reading } = this.#all.reduce((a, b) =>
       b.table.size > a.table.size ? b : a,
     );
     if (reading !== undefined) return false;
+    // What lies between the new end and the old one would be missing there.
+    table.dropStage();
     const count = Math.max(1, Math.min(SPILL_MOST, most >> 3));
     const { timers, end } = service.takeLatest(domain, count);
     const before = table.end;
@@ -190,41 +203,38 @@ export class ForstTimers {
     return true;
   }
 
+  #refill({ table, service, domain, decode }: TimerStates): void {
+    const count = Math.max(1, Math.min(REFILL_MOST, this.#share(this.#params.most()) >> 1));
+    table.takeStaged(count, (bytes) => service.restore(domain, decode(bytes)));
+  }
+
   #read(states: TimerStates, signal: AbortSignal): Promise<void> {
-    states.reading = this.#readHead(states, signal).finally(() => {
+    states.reading = this.#readAhead(states, signal).finally(() => {
       states.reading = undefined;
     });
     return states.reading;
   }
 
-  async #readHead(states: TimerStates, signal: AbortSignal): Promise<void> {
-    const { table, number, decode, service, domain } = states;
+  async #readAhead(states: TimerStates, signal: AbortSignal): Promise<void> {
+    const { table, number } = states;
     const { tree, backend, most } = this.#params;
     const { keyGroupRange, yieldToLoop } = backend;
+    let stage: NextTimers | undefined;
     table.beginReading();
     try {
-      const head = await readTimerHead({
+      stage = await readNextTimers({
         tree,
         state: number,
         keyGroups: keyGroupRange,
         after: table.end!, // only where there is more
-        most: Math.max(1, Math.min(HEAD_MOST, Math.floor(this.#share(most()) / 2))),
+        most: STAGE_MOST,
+        bytesMost: (this.#share(most()) / 2) * TIMER_BYTES,
         yieldToLoop,
         signal,
       });
-      const decoded: RestoredTimer[] = [];
-      for (const timer of head.timers) {
-        decoded.push(decode(timer));
-        if (decoded.length % DECODE_BATCH === 0) await yieldToLoop();
-      }
-      // From here on at once.
-      table.extend(head);
-      for (const [i, { bytes }] of head.timers.entries())
-        if (!table.hasChanged(bytes)) service.restore(domain, decoded[i]!);
-      for (const timer of table.addedSince(head.end)) service.restore(domain, decode(timer));
       states.failed = false;
     } finally {
-      table.endReading();
+      table.endReading(stage);
     }
   }
 }
@@ -235,14 +245,14 @@ function decoder(
 ): TimerStates['decode'] {
   const keys = keyCodec(keySchema);
   const namespaces = keyCodec(namespaceSchema);
-  return ({ bytes }) => {
+  return (bytes) => {
     const parts = parseStateKey(bytes);
     return {
       key: keys.decode(new ByteReader(parts.key)),
       keyGroup: parts.keyGroup,
       // In the place of the user key.
       namespace: namespaces.decode(new ByteReader(parts.userKey)),
-      timestamp: readOrdered(parts.namespace),
+      timestamp: timerTime(bytes),
     };
   };
 }

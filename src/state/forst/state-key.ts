@@ -58,6 +58,12 @@ export function parseStateKey(bytes: Uint8Array): StateKeyParts {
   };
 }
 
+/** @hot */
+export const keyGroupOf = (key: Uint8Array): number => (key[0]! << 8) | key[1]!;
+
+/** @hot */
+export const stateOf = (key: Uint8Array): number => (key[2]! << 8) | key[3]!;
+
 /** The smallest and the largest key that a range of key groups may have. */
 export function boundsOf(range: { start: number; end: number }): {
   smallest: Uint8Array;
@@ -175,9 +181,12 @@ function writeOrdered(writer: ByteWriter, value: number): void {
   writer.position += 8;
 }
 
-export function readOrdered(bytes: Uint8Array): number {
-  const copy = copyOf(bytes, 0, 8);
-  if ((copy[0]! & 0x80) === 0) for (let i = 0; i < 8; i++) copy[i] = ~copy[i]!;
-  else copy[0]! &= 0x7f;
-  return new DataView(copy.buffer).getFloat64(0);
+const ordered = new DataView(new ArrayBuffer(8));
+
+/** @hot When the timer of this key is due. */
+export function timerTime(key: Uint8Array): number {
+  const negative = (key[HEAD_BYTES]! & 0x80) === 0;
+  for (let i = 0; i < 8; i++) ordered.setUint8(i, key[HEAD_BYTES + i]! ^ (negative ? 0xff : 0));
+  if (!negative) ordered.setUint8(0, key[HEAD_BYTES]! & 0x7f);
+  return ordered.getFloat64(0);
 }

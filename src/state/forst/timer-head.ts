@@ -3,14 +3,17 @@
  * come before the latest of the earliest found so far, the rest is stepped over.
  *
  * Cost: a seek for every key group that has timers, and one block for each where its timers fill more than that; otherwise the whole tree
- * once. Key groups are read in parts side by side, so that the latency of the store adds up for one part only. Memory: `most` timers.
+ * once. So as many are read at a time as memory allows, as bytes. Key groups are read in parts side by side, so that the latency of the
+ * store adds up for one part only.
  */
+import { copyOf } from '../../base/bytes.ts';
 import { compareKeys } from '../../lsm/key-order.ts';
 import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import type { MergedScan } from '../../lsm/merged-scan.ts';
 import { TABLE_DEFAULTS } from '../../lsm/table-writer.ts';
 import type { KeyGroupRange } from '../../types/key-group.ts';
-import { parseStateKey, readOrdered, timersFrom } from './state-key.ts';
+import { PackedTimers } from './packed-timers.ts';
+import { keyGroupOf, stateOf, timerTime, timersFrom } from './state-key.ts';
 
 /** The order in which timers of a table are due: timestamp, key group, bytes in the tree. */
 export interface TimerPlace {
@@ -20,25 +23,21 @@ export interface TimerPlace {
   readonly bytes: Uint8Array | undefined;
 }
 
-export interface StoredTimer extends TimerPlace {
-  /** Its key in the tree. */
-  readonly bytes: Uint8Array;
-}
-
-export interface TimerHead {
-  /** In order. */
-  readonly timers: readonly StoredTimer[];
+export interface NextTimers {
+  readonly timers: PackedTimers;
   /** All up to here are in it; undefined: all there are. */
   readonly end: TimerPlace | undefined;
 }
 
-export interface ReadTimerHeadParams {
+export interface ReadNextTimersParams {
   readonly tree: LsmTree;
   /** Number of the timers' state. */
   readonly state: number;
   readonly keyGroups: KeyGroupRange;
   readonly after: TimerPlace;
   readonly most: number;
+  /** Memory for them. */
+  readonly bytesMost: number;
   readonly yieldToLoop: () => Promise<void>;
   readonly signal: AbortSignal;
 }
@@ -46,12 +45,9 @@ export interface ReadTimerHeadParams {
 const PARTS_MAX = 16;
 /** Of the tree, so that a part is worth its requests. */
 const PART_BYTES = 16 * TABLE_DEFAULTS.blockBytes;
-/** Timers of a key group read before it is known that more of them are wanted; then twice as many each time. */
-const SCAN_FIRST = 2;
-const SCAN_MOST = 64;
+/** Between two looks at other work: about 2 ms. */
 const ENTRIES_PER_SLICE = 2048;
 
-/** @hot */
 export function comparePlaces(a: TimerPlace, b: TimerPlace): number {
   if (a.timestamp !== b.timestamp) return a.timestamp < b.timestamp ? -1 : 1;
   if (a.keyGroup !== b.keyGroup) return a.keyGroup - b.keyGroup;
@@ -60,22 +56,35 @@ export function comparePlaces(a: TimerPlace, b: TimerPlace): number {
   return compareKeys(a.bytes, b.bytes);
 }
 
-/** The first timers after a place, at most `most`. The tree's state is that of the call. */
-export async function readTimerHead(params: ReadTimerHeadParams): Promise<TimerHead> {
-  const earliest = new Earliest(params.most);
+/** The place of the timer that has this key in the tree. */
+export const placeOf = (bytes: Uint8Array): TimerPlace & { readonly bytes: Uint8Array } => ({
+  timestamp: timerTime(bytes),
+  keyGroup: keyGroupOf(bytes),
+  bytes,
+});
+
+/** The first timers after a place, at most `most`, at least one. The tree's state is that of the call. */
+export async function readNextTimers(params: ReadNextTimersParams): Promise<NextTimers> {
+  const timers = new PackedTimers(params);
   const parts = partsOf(params);
+  const startOf = startsOf(params);
   const scans = await Promise.all(
     parts.map(({ start, end }) => {
       const to = Uint8Array.of((end + 1) >>> 8, end + 1);
-      return params.tree.scanRange(startOf(start, params), to, params.signal);
+      return params.tree.scanRange(startOf(start), to, params.signal);
     }),
   );
-  await Promise.all(scans.map((scan, i) => readPart(scan, parts[i]!, params, earliest)));
-  const timers = earliest.sorted();
-  return { timers, end: earliest.full ? timers.at(-1)! : undefined };
+  // Side by side they would all take their slice in one turn.
+  let turn = Promise.resolve();
+  const yieldInTurn = (): Promise<void> => (turn = turn.then(params.yieldToLoop));
+  await Promise.all(scans.map((scan) => readPart(scan, { ...params, yieldInTurn }, timers)));
+  const end = timers.full ? placeOf(timers.first()) : undefined;
+  await params.yieldToLoop();
+  timers.turn();
+  return { timers, end };
 }
 
-function partsOf({ tree, keyGroups }: ReadTimerHeadParams): readonly KeyGroupRange[] {
+function partsOf({ tree, keyGroups }: ReadNextTimersParams): readonly KeyGroupRange[] {
   const groups = keyGroups.end - keyGroups.start + 1;
   const bytes = tree.version.runs.reduce(
     (sum, { tables }) => sum + tables.reduce((inner, { length }) => inner + length, 0),
@@ -88,99 +97,42 @@ function partsOf({ tree, keyGroups }: ReadTimerHeadParams): readonly KeyGroupRan
   }));
 }
 
-const startOf = (keyGroup: number, { state, after }: ReadTimerHeadParams): Uint8Array =>
-  timersFrom(keyGroup, state, after.timestamp);
+function startsOf({ state, after }: ReadNextTimersParams): (keyGroup: number) => Uint8Array {
+  const first = timersFrom(0, state, after.timestamp);
+  return (keyGroup) => {
+    const start = copyOf(first);
+    start[0] = keyGroup >>> 8;
+    start[1] = keyGroup;
+    return start;
+  };
+}
 
 async function readPart(
   scan: MergedScan,
-  { end }: KeyGroupRange,
-  params: ReadTimerHeadParams,
-  earliest: Earliest,
+  params: ReadNextTimersParams & { readonly yieldInTurn: () => Promise<void> },
+  timers: PackedTimers,
 ): Promise<void> {
-  const { state, after, yieldToLoop, signal } = params;
-  let batch = SCAN_FIRST;
-  let sinceYield = 0;
-  for (;;) {
-    const entries = await scan.next(batch);
+  const { state, after, yieldInTurn, signal } = params;
+  const startOf = startsOf(params);
+  const visit = (key: Uint8Array, length: number): Uint8Array | undefined => {
+    const stateHere = stateOf(key);
+    if (stateHere !== state) return startOf(keyGroupOf(key) + (stateHere < state ? 0 : 1));
+    const timestamp = timerTime(key);
+    if (!timers.wants(timestamp, key, length)) return startOf(keyGroupOf(key) + 1);
+    if (isAfter(after, { timestamp, key, length })) timers.offer(timestamp, key, length);
+    return undefined;
+  };
+  await yieldInTurn();
+  while (await scan.walk(ENTRIES_PER_SLICE, visit)) {
     signal.throwIfAborted();
-    if (entries.length === 0) return;
-    let last: TimerPlace | undefined;
-    let next: Uint8Array | undefined;
-    for (const { key } of entries) {
-      const parts = parseStateKey(key);
-      last = undefined;
-      next = undefined;
-      if (parts.state === state) {
-        const { keyGroup } = parts;
-        const timer = { timestamp: readOrdered(parts.namespace), keyGroup, bytes: key };
-        if (comparePlaces(timer, after) > 0) earliest.offer(timer);
-        last = timer;
-      }
-      if (last === undefined || !earliest.wants(last)) {
-        const keyGroup = parts.state < state ? parts.keyGroup : parts.keyGroup + 1;
-        if (keyGroup > end) return;
-        next = startOf(keyGroup, params);
-      }
-    }
-    batch = next === undefined ? Math.min(SCAN_MOST, 2 * batch) : SCAN_FIRST;
-    if (next !== undefined) scan.seek(next);
-    sinceYield += entries.length;
-    if (sinceYield < ENTRIES_PER_SLICE) continue;
-    sinceYield = 0;
-    await yieldToLoop();
+    await yieldInTurn();
   }
 }
 
-/** The earliest of what is offered: a heap with the latest on top. */
-class Earliest {
-  readonly #most: number;
-  readonly #heap: StoredTimer[] = [];
-
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  get full(): boolean {
-    return this.#heap.length === this.#most;
-  }
-
-  /** Whether a timer after that place could be among them. */
-  wants(place: TimerPlace): boolean {
-    return !this.full || comparePlaces(place, this.#heap[0]!) < 0;
-  }
-
-  offer(timer: StoredTimer): void {
-    if (!this.full) this.#push(timer);
-    else if (comparePlaces(timer, this.#heap[0]!) < 0) this.#replaceTop(timer);
-  }
-
-  sorted(): readonly StoredTimer[] {
-    return this.#heap.toSorted(comparePlaces);
-  }
-
-  #push(timer: StoredTimer): void {
-    const heap = this.#heap;
-    let at = heap.push(timer) - 1;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (comparePlaces(heap[parent]!, timer) >= 0) break;
-      heap[at] = heap[parent]!;
-      at = parent;
-    }
-    heap[at] = timer;
-  }
-
-  #replaceTop(timer: StoredTimer): void {
-    const heap = this.#heap;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && comparePlaces(heap[child + 1]!, heap[child]!) > 0) child++;
-      if (comparePlaces(heap[child]!, timer) <= 0) break;
-      heap[at] = heap[child]!;
-      at = child;
-    }
-    heap[at] = timer;
-  }
+function isAfter(
+  after: TimerPlace,
+  { timestamp, key, length }: { timestamp: number; key: Uint8Array; length: number },
+): boolean {
+  if (timestamp !== after.timestamp) return timestamp > after.timestamp;
+  return comparePlaces(placeOf(key.subarray(0, length)), after) > 0;
 }

@@ -6,7 +6,8 @@
  *
  * Invariants
  *  T1  Memory holds every live timer up to `end`, and none after it.
- *  T2  What changes beyond `end` while the next head is being read is noted, and counts more than what was read.
+ *  T2  `stage` holds, as bytes, the timers from `end` up to its own end as they were when reading it began. What has changed there
+ *      since is noted, and counts more.
  */
 import { copyOf } from '../../base/bytes.ts';
 import { compareKeys } from '../../lsm/key-order.ts';
@@ -17,7 +18,7 @@ import type { KeyContext } from '../cells/key-context.ts';
 import type { Timer } from '../cells/timer-queue.ts';
 import { type CellOwner, ForstCell } from './forst-cell.ts';
 import type { StateKeyWriter } from './state-key.ts';
-import { comparePlaces, type StoredTimer, type TimerHead, type TimerPlace } from './timer-head.ts';
+import { comparePlaces, type NextTimers, placeOf, type TimerPlace } from './timer-head.ts';
 import type { WriteBack } from './write-back.ts';
 
 const NO_VALUE = new Uint8Array(0);
@@ -29,6 +30,17 @@ const BEFORE_ALL: TimerPlace = {
 
 /** Estimate of the memory that a timer in the head takes. */
 export const TIMER_BYTES = 320;
+/** Of a change within the stage. */
+const CHANGE_BYTES = 200;
+/** So many changes are worth less stage: passing over them would cost more than reading again. */
+const CHANGES_MAX = 8192;
+const CHANGES_SAMPLED = 64;
+
+interface Change extends TimerPlace {
+  readonly bytes: Uint8Array;
+  /** Registered, not deleted. */
+  readonly lives: boolean;
+}
 
 export class ForstTimerTable implements TimerTable, CellOwner {
   readonly #context: KeyContext;
@@ -43,8 +55,10 @@ export class ForstTimerTable implements TimerTable, CellOwner {
   size = 0;
   /** The next head is waited for. */
   needed = false;
-  /** T2, while a head is being read; undefined: deleted. By their bytes. */
-  #since: Map<string, StoredTimer | undefined> | undefined;
+  /** T2 */
+  #stage: NextTimers | undefined;
+  /** T2, by their bytes; from when reading begins. */
+  #changes: Map<string, Change> | undefined;
 
   constructor(params: {
     context: KeyContext;
@@ -64,6 +78,16 @@ export class ForstTimerTable implements TimerTable, CellOwner {
 
   get end(): TimerPlace | undefined {
     return this.#end;
+  }
+
+  get staged(): boolean {
+    return this.#stage !== undefined;
+  }
+
+  /** Memory that they take. */
+  get bytes(): number {
+    const changes = this.#changes?.size ?? 0;
+    return this.size * TIMER_BYTES + (this.#stage?.timers.bytes ?? 0) + changes * CHANGE_BYTES;
   }
 
   /** @hot */
@@ -92,7 +116,7 @@ export class ForstTimerTable implements TimerTable, CellOwner {
     if (!this.#isBeyond(keyGroup, timestamp, namespace)) return false;
     const bytes = this.#keys.writeTimer(keyGroup, timestamp, key, namespace);
     this.#tree.put(bytes, NO_VALUE);
-    this.#since?.set(nameOf(bytes), { timestamp, keyGroup, bytes: copyOf(bytes) });
+    if (this.#changes !== undefined) this.#note(bytes, true);
     return true;
   }
 
@@ -101,7 +125,7 @@ export class ForstTimerTable implements TimerTable, CellOwner {
     if (!this.#isBeyond(keyGroup, timestamp, namespace)) return false;
     const bytes = this.#keys.writeTimer(keyGroup, timestamp, key, namespace);
     this.#tree.delete(bytes);
-    this.#since?.set(nameOf(bytes), undefined);
+    if (this.#changes !== undefined) this.#note(bytes, false);
     return true;
   }
 
@@ -132,31 +156,41 @@ export class ForstTimerTable implements TimerTable, CellOwner {
     this.#setEnd(end);
   }
 
-  /** T2. Until `endReading` the tree is read as it is now. */
+  /** T2. The tree is read as it is now. */
   beginReading(): void {
-    this.#since = new Map();
+    this.#changes = new Map();
   }
 
-  endReading(): void {
-    this.#since = undefined;
+  /** T2. What was read; undefined: nothing. */
+  endReading(stage: NextTimers | undefined): void {
+    this.#stage = stage;
+    if (stage === undefined) this.#changes = undefined;
+    else this.#dropChanges(stage.end);
   }
 
-  /** Whether that timer has changed since reading began. */
-  hasChanged(bytes: Uint8Array): boolean {
-    return this.#since!.has(nameOf(bytes));
+  dropStage(): void {
+    this.#stage = undefined;
+    this.#changes = undefined;
   }
 
-  /** Registered since reading began, up to `end`. */
-  addedSince(end: TimerPlace | undefined): readonly StoredTimer[] {
-    return [...this.#since!.values()].filter(
-      (timer) => timer !== undefined && (end === undefined || comparePlaces(timer, end) <= 0),
-    ) as StoredTimer[]; // undefined is filtered out
-  }
-
-  /** T1. What was read up to its end has been restored to memory. */
-  extend({ end }: Pick<TimerHead, 'end'>): void {
-    this.#setEnd(end);
+  /** T1. The next timers, about `count`, come to memory. */
+  takeStaged(count: number, restore: (bytes: Uint8Array) => void): void {
+    const { timers, end } = this.#stage!;
+    let last: TimerPlace | undefined;
+    let left = count;
+    for (; left > 0 && timers.size > 0; left--) {
+      const place = placeOf(timers.first());
+      if (end !== undefined && comparePlaces(place, end) > 0) break;
+      last = place;
+      timers.pop();
+      if (this.#changes!.size === 0 || !this.#changes!.has(nameOf(place.bytes)))
+        restore(place.bytes);
+    }
+    const exhausted = left > 0 || timers.size === 0;
+    this.#setEnd(exhausted ? end : last);
     this.needed = false;
+    this.#restoreChanges(restore);
+    if (exhausted) this.dropStage();
   }
 
   writeCell(cell: ForstCell, closing: boolean): void {
@@ -178,6 +212,41 @@ export class ForstTimerTable implements TimerTable, CellOwner {
     let before = head;
     while (before.next !== cell) before = before.next!;
     before.next = cell.next;
+  }
+
+  /** Those that memory has to hold now. */
+  #restoreChanges(restore: (bytes: Uint8Array) => void): void {
+    const end = this.#end;
+    for (const [name, change] of this.#changes!) {
+      if (end !== undefined && comparePlaces(change, end) > 0) continue;
+      this.#changes!.delete(name);
+      if (change.lives) restore(change.bytes);
+    }
+  }
+
+  /** T2 */
+  #note(written: Uint8Array, lives: boolean): void {
+    const changes = this.#changes!;
+    const bytes = copyOf(written);
+    const change = { ...placeOf(bytes), lives };
+    const stage = this.#stage;
+    if (stage?.end !== undefined && comparePlaces(change, stage.end) > 0) return;
+    changes.set(nameOf(bytes), change);
+    if (stage === undefined || changes.size <= CHANGES_MAX) return;
+    // The stage ends earlier, so that about half of them lie beyond.
+    const stride = Math.floor(changes.size / CHANGES_SAMPLED);
+    const sample = [...changes.values()].filter((_, i) => i % stride === 0).sort(comparePlaces);
+    const { timestamp, keyGroup, bytes: middle } = sample[sample.length >> 1]!;
+    const end = { timestamp, keyGroup, bytes: middle };
+    this.#stage = { timers: stage.timers, end };
+    this.#dropChanges(end);
+  }
+
+  /** T2. Those beyond the stage do not matter. */
+  #dropChanges(end: TimerPlace | undefined): void {
+    if (end === undefined) return;
+    for (const [name, change] of this.#changes!)
+      if (comparePlaces(change, end) > 0) this.#changes!.delete(name);
   }
 
   #setEnd(end: TimerPlace | undefined): void {
