@@ -35,7 +35,7 @@ import { coversKey, type TableParts } from './table-format.ts';
 import { placedTable, type TableFiles } from './table-files.ts';
 import { ENTRY, ENTRY_EXPIRES, type TableMeta } from './table-meta.ts';
 import { TABLE_DEFAULTS, type TableOptions } from './table-writer.ts';
-import { firstTable, frozen, frozenPart, meets, rangeCursor, tableOf } from './tree-sources.ts';
+import { firstTable, frozenPart, meets, rangeCursors, tableOf } from './tree-sources.ts';
 import { applyEdit, EMPTY_VERSION, type TreeVersion, type VersionEdit } from './tree-version.ts';
 
 export interface TreeOptions {
@@ -253,24 +253,12 @@ export class LsmTree {
   ): Promise<MergedScan> {
     if (!this.#active.isEmpty) this.seal();
     const tables = this.#tablesWithin(from, to);
-    const closing = this.#closing;
-    const yieldToLoop = this.#yieldToLoop;
-    const range = { from, to };
-    const cursorOf = (memtable: Memtable): Promise<EntryCursor> =>
-      rangeCursor(memtable, range, { yieldToLoop });
-    const cursors = await Promise.all([
-      ...this.#newer.map(cursorOf),
-      ...(closing === undefined
-        ? []
-        : [
-            rangeCursor(frozen(closing, this.#options.table), range, {
-              yieldToLoop,
-              rangeDeletes: closing.rangeDeletes(),
-            }),
-          ]),
-      ...this.#sealed.map(cursorOf),
-    ]);
-    return this.#scan(cursors, tables, { ...range, signal, skip: () => false });
+    const cursors = await rangeCursors(
+      this.#memtables(),
+      { from, to },
+      { yieldToLoop: this.#yieldToLoop, table: this.#options.table },
+    );
+    return this.#scan(cursors, tables, { from, to, signal, skip: () => false });
   }
 
   /** Closes the epoch: later writes go to a new memtable. O(1). @returns the epoch that was closed */
