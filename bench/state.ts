@@ -17,6 +17,7 @@ import {
   median,
 } from './state/backend.ts';
 import { run as cacheFigures } from './cache.ts';
+import { changelogFigures } from './state/changelog.ts';
 import { bulkState } from './state/bulk.ts';
 import { benchRocksDb, benchTree } from './state/engine.ts';
 import { benchMemory } from './state/memory.ts';
@@ -53,6 +54,7 @@ export async function run({
     return {
       ...(await engine(folder, Number(values.entries), quick)),
       ...(await hot(`${folder}/hot`, quick)),
+      ...(await changelog(`${folder}/changelog`, quick)),
       ...(await growth(folder, Number(values.small), Number(values.large), quick)),
       ...(await cacheFigures({ quick: true, args: quick ? [] : ['--records', '100000'] })),
     };
@@ -98,6 +100,14 @@ async function hot(folder: string, quick: boolean): Promise<Record<string, numbe
   const theirs = await hotUpdatesRocksDb(`${folder}/rocks`, keys, updates / 8);
   await rm(folder, { recursive: true });
   return { hot_rmw_vs_rocksdb: ours / theirs, hot_rmw_per_s: ours, rocksdb_hot_rmw_per_s: theirs };
+}
+
+async function changelog(folder: string, quick: boolean): Promise<Record<string, number>> {
+  const changes = quick ? 200_000 : 1_000_000;
+  stage(`a checkpoint after ${changes} changes, with a changelog and without`);
+  const figures = await changelogFigures(new LateStore(localStore(folder), REMOTE_MS), changes);
+  await rm(folder, { recursive: true });
+  return figures;
 }
 
 interface Sized {

@@ -31,11 +31,13 @@ export interface Placed {
   readonly cacheBytes?: number;
   /** Timers in memory; absent: as many as it is enough for. */
   readonly timersMost?: number;
+  /** Undefined: no changelog. */
+  readonly tailBytesMax?: number | undefined;
 }
 
 export async function openBackend(
   store: ObjectStore,
-  { index, parallelism, restore = [], cacheBytes = 512 << 20, timersMost }: Placed,
+  { index, parallelism, restore = [], cacheBytes = 512 << 20, timersMost, tailBytesMax }: Placed,
 ): Promise<{ keyed: KeyedStateBackend; close(): Promise<void> }> {
   const world = realWorld();
   const incarnation = `i${incarnations++}`;
@@ -53,6 +55,7 @@ export async function openBackend(
       files,
       cacheBytes,
       timersMost,
+      tailBytesMax,
       nowMs: () => world.clock.wallMs(),
       log: (message, error) => console.error(message, error),
     }),
