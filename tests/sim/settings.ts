@@ -88,11 +88,13 @@ function drawConfig(
     asyncFunctions,
   }: Pick<Settings, 'slowReads' | 'slowShare' | 'asyncFunctions'>,
 ): Record<string, JsonValue> {
+  const isSlow = slowReads !== undefined || slowShare > 0 || asyncFunctions;
   return {
     'pipeline.max-parallelism': random.pick([8, 128, 32_768]),
     'pipeline.auto-watermark-interval': random.pick([0, 1, 20, 200]),
     'execution.buffer-timeout.interval': random.pick([0, 5, 100]),
-    'execution.checkpointing.interval': random.pick([10, 30, 100, 300]),
+    // Slow jobs run for long: a thousand checkpoints say no more than a hundred.
+    'execution.checkpointing.interval': random.pick(isSlow ? [60, 100, 200] : [10, 30, 100, 300]),
     'execution.checkpointing.mode': delivery,
     'execution.checkpointing.timeout': random.pick([200, 1000, 60_000]),
     'execution.checkpointing.min-pause': random.pick([0, 0, 50]),
@@ -106,9 +108,7 @@ function drawConfig(
     ...drawUnaligned(random.fork('unaligned'), delivery),
     ...drawBackend(random.fork('backend'), slowReads),
     // Barriers wait for functions that have begun, and in channels: for records that wait for state, and for operators that are slow.
-    ...(slowReads === undefined && slowShare === 0 && !asyncFunctions
-      ? {}
-      : { 'execution.checkpointing.timeout': 60_000 }),
+    ...(isSlow ? { 'execution.checkpointing.timeout': 60_000 } : {}),
   };
 }
 
