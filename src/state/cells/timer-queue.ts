@@ -1,16 +1,27 @@
 /**
- * The order of timers of one service and time domain: a heap of distinct timestamps, each with its timers in the order of
- * registration. Windows of many keys end at the same instant, so the heap stays small and firing is a walk over an array.
+ * The order of timers of one service and time domain: distinct timestamps, each with its timers in the order of registration. Windows of many
+ * keys end at the same instant, so that firing is mostly a walk over an array.
+ *
+ *   near     a heap of the earliest timestamps
+ *   later    runs of later ones, each unordered, by the timestamp it begins at; near is refilled by the first of them
+ *
+ * A heap or run that becomes too long is divided in the middle, so that whatever is done at once is done to a few thousand timestamps:
+ * the latest timers leave by the last run. In a queue that divides, a timestamp of very many timers has runs of its own, by key group.
  *
  * Deletion marks; the mark is met when the timer's turn comes, or when half of all timers are marked. Cost: O(1) to register at a known
  * timestamp, else O(log t); firing looks nothing up; deletion O(1), amortised.
  */
 import { NumberMap } from '../../base/number-map.ts';
+import { MAX_PARALLELISM_LIMIT } from '../../types/key-group.ts';
 
 /** Marks that are not worth a sweep. */
 const MARKS_MIN = 1024;
-/** Timestamps among which the latest timers are chosen; of more, a sample. */
-const CHOICES_MAX = 4096;
+/** Timestamps of a run. */
+const RUN_MOST = 8192;
+/** A run is divided in the middle of so many. */
+const SAMPLED = 65;
+/** Timers of one timestamp and range of key groups, where the queue divides. */
+const TOGETHER_MOST = 1 << 16;
 
 export class Timer {
   readonly key: unknown;
@@ -35,12 +46,27 @@ export class Timer {
   }
 }
 
+interface Groups {
+  readonly from: number;
+  timers: Timer[];
+}
+
 interface Due {
   readonly timestamp: number;
   timers: Timer[];
   /** Timers before this have fired. */
   next: number;
+  /** Higher key groups than those of `timers`, in order; their turn comes after it. */
+  groups: Groups[];
 }
+
+interface Run {
+  readonly from: number;
+  dues: Due[];
+}
+
+/** Of timestamps that are not divided. */
+const UNDIVIDED: Groups[] = [];
 
 /** Timers come after it when their timestamp is later, or the same and their key group higher. */
 export interface QueueEnd {
@@ -50,38 +76,57 @@ export interface QueueEnd {
 
 export class TimerQueue {
   readonly #due = new NumberMap<Due>();
-  #heap: Due[] = [];
+  #near: Due[] = [];
+  /** In order. Not empty only where `near` is not. */
+  readonly #later: Run[] = [];
+  /** Where `later` begins. */
+  #nearEnd = Number.POSITIVE_INFINITY;
+  readonly #togetherMost: number;
   #queued = 0;
   #marked = 0;
+  #sweepAt = 0;
   /** The one that a timer was last added to: timers come in runs. */
   #last: Due | undefined;
+
+  /** `divides`: the latest timers may have to leave, so that those of one timestamp go by key group when they are many. */
+  constructor({ divides }: { readonly divides: boolean }) {
+    this.#togetherMost = divides ? TOGETHER_MOST : Number.POSITIVE_INFINITY;
+  }
 
   add(timer: Timer): void {
     this.#queued++;
     const due =
       this.#last?.timestamp === timer.timestamp ? this.#last : this.#due.get(timer.timestamp);
-    if (due !== undefined) {
-      this.#last = due;
-      due.timers.push(timer);
+    if (due === undefined) {
+      const first: Due = {
+        timestamp: timer.timestamp,
+        timers: [timer],
+        next: 0,
+        groups: UNDIVIDED,
+      };
+      this.#due.set(timer.timestamp, first);
+      this.#last = first;
+      this.#push(first);
       return;
     }
-    const first: Due = { timestamp: timer.timestamp, timers: [timer], next: 0 };
-    this.#due.set(timer.timestamp, first);
-    this.#last = first;
-    this.#push(first);
+    this.#last = due;
+    if (due.groups.length === 0) due.timers.push(timer);
+    else groupsOf(due, timer.keyGroup).timers.push(timer);
+    if (due.timers.length > this.#togetherMost && due.groups.length === 0)
+      this.#divide(due, this.#togetherMost >> 4);
   }
 
   /** The earliest timestamp, or +Infinity. Deleted timers count until their turn. */
   get first(): number {
-    const earliest = this.#heap[0];
+    const earliest = this.#near[0];
     return earliest === undefined ? Number.POSITIVE_INFINITY : earliest.timestamp;
   }
 
-  /** Takes the earliest live timer with timestamp <= `until`, in registration order within a timestamp. */
+  /** Takes the earliest live timer with timestamp <= `until`, in registration order within a timestamp unless the queue divides. */
   poll(until: number): Timer | undefined {
     const timer = this.peek(until);
     if (timer === undefined) return undefined;
-    this.#heap[0]!.next++;
+    this.#near[0]!.next++;
     this.#queued--;
     return timer;
   }
@@ -89,31 +134,34 @@ export class TimerQueue {
   /** Deletes a timer that is queued. */
   drop(timer: Timer): void {
     timer.deleted = true;
-    if (++this.#marked > MARKS_MIN && 2 * this.#marked > this.#queued)
-      this.#keep(({ deleted }) => !deleted);
+    if (++this.#marked > MARKS_MIN && 2 * this.#marked > this.#queued) this.#sweep();
   }
 
-  /** Takes out the latest live timers, about `count` of them and at least one, and says after what they come. */
+  /** Takes out the latest live timers, about `count` of them and at least one if there is one, and says after what they come. */
   takeLatest(count: number): { readonly timers: readonly Timer[]; readonly end: QueueEnd } {
-    const end = this.#endBefore(count);
     const timers: Timer[] = [];
-    this.#keep((timer) => {
-      if (timer.deleted) return false;
-      const { timestamp, keyGroup } = timer;
-      if (timestamp < end.timestamp) return true;
-      if (timestamp === end.timestamp && keyGroup <= end.keyGroup) return true;
-      timers.push(timer);
-      return false;
-    });
+    let end: QueueEnd = { timestamp: Number.NEGATIVE_INFINITY, keyGroup: -1 };
+    while (timers.length < count && this.#near.length > 0) {
+      const run = this.#later.at(-1)?.dues ?? this.#near;
+      // What is left of a run after this is in order, and what remains of it is taken from its end.
+      const kept = run.sort((a, b) => a.timestamp - b.timestamp);
+      while (timers.length < count && kept.length > 0) {
+        end = this.#takeFrom(kept.at(-1)!, count, timers);
+        if (end.keyGroup === -1) kept.pop();
+      }
+      // In order is a heap too.
+      if (kept.length === 0 && this.#later.pop() !== undefined)
+        this.#nearEnd = this.#later[0]?.from ?? Number.POSITIVE_INFINITY;
+    }
     return { timers, end };
   }
 
   /** The timer that `poll` would take. */
   peek(until: number): Timer | undefined {
     for (
-      let due = this.#heap[0];
+      let due = this.#near[0];
       due !== undefined && due.timestamp <= until;
-      due = this.#heap[0]
+      due = this.#near[0]
     ) {
       const { timers } = due;
       while (due.next < timers.length) {
@@ -123,8 +171,13 @@ export class TimerQueue {
         this.#queued--;
         this.#marked--;
       }
-      this.#due.delete(due.timestamp);
-      if (this.#last === due) this.#last = undefined;
+      const groups = due.groups.shift();
+      if (groups !== undefined) {
+        due.timers = groups.timers;
+        due.next = 0;
+        continue;
+      }
+      this.#forget(due);
       this.#pop();
     }
     return undefined;
@@ -133,95 +186,210 @@ export class TimerQueue {
   /** Visits timers that are due with the earliest timestamps, at most `limit`; nothing is taken. */
   ahead(until: number, limit: number, visit: (timer: Timer) => void): void {
     let left = limit;
-    for (const { timers, next } of this.#earliest(until, limit)) {
-      for (let i = next; i < timers.length && left > 0; i++) {
-        if (timers[i]!.deleted) continue;
-        visit(timers[i]!);
-        left--;
+    for (let i = -1; i < this.#later.length && left > 0; i++) {
+      const run = i === -1 ? this.#near : this.#later[i]!.dues;
+      const inOrder = run
+        .filter(({ timestamp }) => timestamp <= until)
+        .sort((a, b) => a.timestamp - b.timestamp);
+      if (inOrder.length === 0) return;
+      for (const { timers, next, groups } of inOrder) {
+        left = visitLive(timers, { from: next, limit: left }, visit);
+        for (const { timers: later } of groups)
+          left = visitLive(later, { from: 0, limit: left }, visit);
+        if (left === 0) return;
       }
     }
   }
 
-  /** Distinct timestamps up to `until`, in order, at most `limit`. */
-  #earliest(until: number, limit: number): readonly Due[] {
-    return this.#heap
-      .filter(({ timestamp }) => timestamp <= until)
-      .sort((a, b) => a.timestamp - b.timestamp)
-      .slice(0, limit);
+  /** The timers of a timestamp, or of its last key groups if they are many. @returns after what they come */
+  #takeFrom(due: Due, count: number, timers: Timer[]): QueueEnd {
+    const { timestamp } = due;
+    const last = due.groups.at(-1)?.timers ?? due.timers;
+    if (last.length > 2 * count) this.#divide(due, count);
+    const part = due.groups.pop();
+    this.#takeLive(part?.timers ?? due.timers, part === undefined ? due.next : 0, timers);
+    if (part !== undefined) return { timestamp, keyGroup: part.from - 1 };
+    this.#forget(due);
+    return { timestamp, keyGroup: -1 };
   }
 
-  /** The place after which about `count` timers are queued. */
-  #endBefore(count: number): QueueEnd {
-    const stride = Math.ceil(this.#heap.length / CHOICES_MAX);
-    const latest = this.#heap
-      .filter((_, i) => i % stride === 0)
-      .sort((a, b) => b.timestamp - a.timestamp);
-    let after = 0;
-    for (const { timestamp, timers, next } of latest) {
-      const here = (timers.length - next) * stride;
-      if (after + here < count) {
-        after += here;
-        continue;
-      }
-      const groups = timers
-        .slice(next)
-        .filter(({ deleted }) => !deleted)
-        .map(({ keyGroup }) => keyGroup)
-        .sort((a, b) => b - a);
-      const keyGroup = groups[Math.ceil((count - after) / stride)] ?? -1;
-      // All of one key group stays or goes.
-      const divides = after > 0 || (groups[0] ?? -1) > keyGroup;
-      return { timestamp, keyGroup: divides ? keyGroup : -1 };
+  /** Divides the last key groups of a timestamp into parts of about `each` timers; one key group stays together. */
+  #divide(due: Due, each: number): void {
+    const part = due.groups.pop();
+    const all: Timer[] = [];
+    this.#takeLive(part?.timers ?? due.timers, part === undefined ? due.next : 0, all);
+    this.#queued += all.length;
+    const parts = byKeyGroup(all, each);
+    if (part === undefined) {
+      due.timers = parts.shift()?.timers ?? [];
+      due.next = 0;
     }
-    return { timestamp: Number.NEGATIVE_INFINITY, keyGroup: -1 };
+    due.groups = [...due.groups, ...parts];
   }
 
-  #keep(stays: (timer: Timer) => boolean): void {
-    const all = this.#heap;
-    this.#heap = [];
-    this.#queued = 0;
-    this.#marked = 0;
-    this.#last = undefined;
-    for (const due of all) {
+  #takeLive(timers: readonly Timer[], from: number, into: Timer[]): void {
+    for (let i = from; i < timers.length; i++) {
+      const timer = timers[i]!;
+      if (timer.deleted) this.#marked--;
+      else into.push(timer);
+    }
+    this.#queued -= timers.length - from;
+  }
+
+  /** Removes the marked timers of one run: the next time those of the next one. */
+  #sweep(): void {
+    if (this.#sweepAt > this.#later.length) this.#sweepAt = 0;
+    const run = this.#sweepAt === 0 ? undefined : this.#later[this.#sweepAt - 1];
+    this.#sweepAt++;
+    const dues = (run?.dues ?? this.#near).filter((due) => {
       const timers: Timer[] = [];
-      for (let i = due.next; i < due.timers.length; i++)
-        if (stays(due.timers[i]!)) timers.push(due.timers[i]!);
-      if (timers.length === 0) {
-        this.#due.delete(due.timestamp);
-        continue;
-      }
+      this.#takeLive(due.timers, due.next, timers);
       due.timers = timers;
       due.next = 0;
-      this.#queued += timers.length;
-      this.#push(due);
-    }
+      let live = timers.length;
+      for (const part of due.groups) {
+        const kept: Timer[] = [];
+        this.#takeLive(part.timers, 0, kept);
+        part.timers = kept;
+        live += kept.length;
+      }
+      this.#queued += live;
+      if (live === 0) this.#forget(due);
+      return live > 0;
+    });
+    if (run === undefined) this.#setNear(dues);
+    else run.dues = dues;
+  }
+
+  #forget(due: Due): void {
+    this.#due.delete(due.timestamp);
+    if (this.#last === due) this.#last = undefined;
   }
 
   #push(due: Due): void {
-    const heap = this.#heap;
+    const { timestamp } = due;
+    if (timestamp >= this.#nearEnd) {
+      const at = this.#runAt(timestamp);
+      const { dues } = this.#later[at]!;
+      if (dues.push(due) > RUN_MOST) this.#split(dues, at);
+      return;
+    }
+    const heap = this.#near;
     let at = heap.push(due) - 1;
     while (at > 0) {
       const parent = (at - 1) >> 1;
-      if (heap[parent]!.timestamp <= due.timestamp) break;
+      if (heap[parent]!.timestamp <= timestamp) break;
       heap[at] = heap[parent]!;
       at = parent;
     }
     heap[at] = due;
+    if (heap.length > RUN_MOST) this.#split(heap, -1);
+  }
+
+  /** The run of `later` that a timestamp from `nearEnd` on belongs to. */
+  #runAt(timestamp: number): number {
+    const later = this.#later;
+    let low = 0;
+    let high = later.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (later[middle]!.from <= timestamp) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** The later half becomes a run of its own. */
+  #split(dues: readonly Due[], at: number): void {
+    const stride = Math.floor(dues.length / SAMPLED);
+    const sample = Float64Array.from({ length: SAMPLED }, (_, i) => dues[i * stride]!.timestamp);
+    const from = sample.sort()[SAMPLED >> 1]!;
+    const early = dues.filter(({ timestamp }) => !(timestamp >= from));
+    this.#later.splice(at + 1, 0, { from, dues: dues.filter((due) => due.timestamp >= from) });
+    if (at === -1) this.#setNear(early);
+    else this.#later[at]!.dues = early;
+  }
+
+  /** A run in no order becomes the heap; if it is empty, the next one does. */
+  #setNear(dues: Due[]): void {
+    let heap = dues;
+    while (heap.length === 0 && this.#later.length > 0) heap = this.#later.shift()!.dues;
+    this.#near = heap;
+    this.#nearEnd = this.#later[0]?.from ?? Number.POSITIVE_INFINITY;
+    for (let at = (heap.length >> 1) - 1; at >= 0; at--) this.#down(at);
   }
 
   #pop(): void {
-    const heap = this.#heap;
+    const heap = this.#near;
     const last = heap.pop()!;
-    if (heap.length === 0) return;
-    let at = 0;
+    if (heap.length === 0) {
+      if (this.#later.length > 0) this.#setNear(heap);
+      return;
+    }
+    heap[0] = last;
+    this.#down(0);
+  }
+
+  #down(from: number): void {
+    const heap = this.#near;
+    const due = heap[from]!;
+    let at = from;
     for (;;) {
       let child = 2 * at + 1;
       if (child >= heap.length) break;
       if (child + 1 < heap.length && heap[child + 1]!.timestamp < heap[child]!.timestamp) child++;
-      if (heap[child]!.timestamp >= last.timestamp) break;
+      if (heap[child]!.timestamp >= due.timestamp) break;
       heap[at] = heap[child]!;
       at = child;
     }
-    heap[at] = last;
+    heap[at] = due;
   }
+}
+
+/** @returns what is left of the limit */
+function visitLive(
+  timers: readonly Timer[],
+  { from, limit }: { readonly from: number; readonly limit: number },
+  visit: (timer: Timer) => void,
+): number {
+  let left = limit;
+  for (let i = from; i < timers.length && left > 0; i++) {
+    if (timers[i]!.deleted) continue;
+    visit(timers[i]!);
+    left--;
+  }
+  return left;
+}
+
+/** Where a timer of a divided timestamp belongs. */
+function groupsOf(due: Due, keyGroup: number): Pick<Due, 'timers'> {
+  const { groups } = due;
+  let low = -1;
+  let high = groups.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (groups[middle]!.from <= keyGroup) low = middle;
+    else high = middle - 1;
+  }
+  return low === -1 ? due : groups[low]!;
+}
+
+/** Ranges of key groups with at least `each` timers, but for the last. */
+function byKeyGroup(timers: readonly Timer[], each: number): Groups[] {
+  const counts = new Uint32Array(MAX_PARALLELISM_LIMIT);
+  for (const { keyGroup } of timers) counts[keyGroup]!++;
+  const partOf = new Uint32Array(MAX_PARALLELISM_LIMIT);
+  const parts: Groups[] = [];
+  let here = each;
+  for (let keyGroup = 0; keyGroup < MAX_PARALLELISM_LIMIT; keyGroup++) {
+    if (counts[keyGroup] === 0) continue;
+    if (here >= each) {
+      parts.push({ from: keyGroup, timers: [] });
+      here = 0;
+    }
+    here += counts[keyGroup]!;
+    partOf[keyGroup] = parts.length - 1;
+  }
+  for (const timer of timers) parts[partOf[timer.keyGroup]!]!.timers.push(timer);
+  return parts;
 }

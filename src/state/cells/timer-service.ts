@@ -37,10 +37,7 @@ const timerOf = (cell: StoredCell): Timer => cell.value as Timer; // timer table
 export class CellTimerService<N, T extends TimerTable> implements InternalTimerService<N> {
   readonly tables: Readonly<Record<TimerDomain, T>>;
   readonly #params: TimerServiceParams<N, T>;
-  readonly #queues: Readonly<Record<TimerDomain, TimerQueue>> = {
-    event: new TimerQueue(),
-    processing: new TimerQueue(),
-  };
+  readonly #queues: Readonly<Record<TimerDomain, TimerQueue>>;
 
   /** Timers have to be prepared: state may be elsewhere, and what they fire reads some. */
   readonly #prepares: boolean;
@@ -49,6 +46,8 @@ export class CellTimerService<N, T extends TimerTable> implements InternalTimerS
     this.#params = params;
     this.#prepares = params.resident !== true && params.target.prepareTimer !== undefined;
     this.tables = params.tables;
+    const divides = !params.resident;
+    this.#queues = { event: new TimerQueue({ divides }), processing: new TimerQueue({ divides }) };
   }
 
   get currentWatermark(): number {

@@ -20,8 +20,10 @@ import { type NextTimers, readNextTimers } from './timer-head.ts';
 import { ForstTimerTable, TIMER_BYTES } from './timer-table.ts';
 import type { WriteBack } from './write-back.ts';
 
-/** Timers written out, and decoded, in one go: about 10 ms. */
-const SPILL_MOST = 4096;
+/** Timers written out in one go: a few ms. More of those that are too many, so that nobody registers faster than they leave. */
+const SPILL_MOST = 2048;
+const SPILL_SHARE = 1 / 16;
+/** Timers decoded in one go: about 10 ms. */
 const REFILL_MOST = 4096;
 /** Timers read in one go, as far as half of their table's share of the limit is enough for them as bytes. */
 const STAGE_MOST = 1 << 18;
@@ -179,12 +181,14 @@ export class ForstTimers {
   }
 
   #shrink(most: number): void {
-    while (this.size > most && this.#spill(most));
+    const excess = this.size - most;
+    const until = most + Math.max(0, excess - Math.max(SPILL_MOST, excess * SPILL_SHARE));
+    while (this.size > until && this.#spill(most));
     if (this.bytes <= most * TIMER_BYTES) return;
     for (const { table } of this.#all) if (table.staged) table.dropStage();
   }
 
-  /** False: the largest head is being read, and its end may not move. */
+  /** False: nothing leaves: beyond the end of the largest head is being read, so that it may not move. */
   #spill(most: number): boolean {
     const { service, domain, table, reading } = this.#all.reduce((a, b) =>
       b.table.size > a.table.size ? b : a,
@@ -200,11 +204,12 @@ export class ForstTimers {
       before?.timestamp === end.timestamp && before.keyGroup === end.keyGroup ? before : undefined;
     const identify = keyIdentity(this.#params.backend.keySchema);
     table.spill(identify, timers, unchanged ?? { ...end, bytes: undefined });
-    return true;
+    return timers.length > 0;
   }
 
   #refill({ table, service, domain, decode }: TimerStates): void {
-    const count = Math.max(1, Math.min(REFILL_MOST, this.#share(this.#params.most()) >> 1));
+    // A quarter of the limit is left of the head, half is what was read ahead.
+    const count = Math.max(1, Math.min(REFILL_MOST, this.#share(this.#params.most()) >> 3));
     table.takeStaged(count, (bytes) => service.restore(domain, decode(bytes)));
   }
 

@@ -97,14 +97,26 @@ function partsOf({ tree, keyGroups }: ReadNextTimersParams): readonly KeyGroupRa
   }));
 }
 
+/** Where what comes after `after` begins in each key group. */
 function startsOf({ state, after }: ReadNextTimersParams): (keyGroup: number) => Uint8Array {
   const first = timersFrom(0, state, after.timestamp);
+  const later = successor(first);
   return (keyGroup) => {
-    const start = copyOf(first);
+    if (keyGroup === after.keyGroup && after.bytes !== undefined) return after.bytes;
+    const start = copyOf(keyGroup <= after.keyGroup ? later : first);
     start[0] = keyGroup >>> 8;
     start[1] = keyGroup;
     return start;
   };
+}
+
+/** The next key of the same length: that of the next higher timestamp. */
+function successor(bytes: Uint8Array): Uint8Array {
+  const next = copyOf(bytes);
+  let at = next.length - 1;
+  while (next[at] === 0xff) next[at--] = 0;
+  next[at]!++;
+  return next;
 }
 
 async function readPart(
