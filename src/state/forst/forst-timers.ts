@@ -23,8 +23,8 @@ import type { WriteBack } from './write-back.ts';
 /** Timers written out in one go: a few ms. More of those that are too many, so that nobody registers faster than they leave. */
 const SPILL_MOST = 2048;
 const SPILL_SHARE = 1 / 16;
-/** Timers decoded in one go: about 10 ms. */
-const REFILL_MOST = 4096;
+/** Timers decoded in one go: about 5 ms. */
+const REFILL_MOST = 2048;
 /** Timers read in one go, as far as half of their table's share of the limit is enough for them as bytes. */
 const STAGE_MOST = 1 << 18;
 const DOMAINS = ['event', 'processing'] as const;

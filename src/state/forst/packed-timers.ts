@@ -16,6 +16,8 @@ const FIRST_SLOTS = 8;
 const FIRST_BYTES = 256;
 const SLOT_BYTES = 20;
 const GROWTH = 1.5;
+/** Timers put in order between two looks at other work: a few ms. */
+const TURNED_PER_SLICE = 8192;
 
 export class PackedTimers {
   #most: number;
@@ -63,22 +65,18 @@ export class PackedTimers {
     const slot = this.size;
     if (slot === this.#times.length) this.#growSlots();
     this.#store(slot, timestamp, key, length);
-    this.#heap[slot] = slot;
     this.size++;
+    this.#up(slot);
     if (this.#live + SLOT_BYTES * this.size >= this.#bytesMost) this.#most = this.size;
-    // Until then no order is needed.
-    if (this.full) this.#heapify();
   }
 
   /** From now on they are taken. */
-  turn(): void {
+  async turn(yieldToLoop: () => Promise<void>): Promise<void> {
     this.#order = -1;
-    this.#heapify();
-  }
-
-  /** When the earliest is due. */
-  get firstTime(): number {
-    return this.#times[this.#heap[0]!]!;
+    for (let at = (this.size >> 1) - 1; at >= 0; at--) {
+      this.#down(at);
+      if (at % TURNED_PER_SLICE === 0) await yieldToLoop();
+    }
   }
 
   /** The key of the earliest. */
@@ -138,8 +136,17 @@ export class PackedTimers {
     this.#lengths = lengths;
   }
 
-  #heapify(): void {
-    for (let at = (this.size >> 1) - 1; at >= 0; at--) this.#down(at);
+  /** @hot Puts a slot at the end of the heap. */
+  #up(slot: number): void {
+    const heap = this.#heap;
+    let at = this.size - 1;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!this.#isAbove(slot, heap[parent]!)) break;
+      heap[at] = heap[parent]!;
+      at = parent;
+    }
+    heap[at] = slot;
   }
 
   /** @hot */

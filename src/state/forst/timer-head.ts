@@ -45,8 +45,8 @@ export interface ReadNextTimersParams {
 const PARTS_MAX = 16;
 /** Of the tree, so that a part is worth its requests. */
 const PART_BYTES = 16 * TABLE_DEFAULTS.blockBytes;
-/** Between two looks at other work: about 2 ms. */
-const ENTRIES_PER_SLICE = 2048;
+/** Between two looks at other work: a few ms, since most of them are seeks. */
+const ENTRIES_PER_SLICE = 512;
 
 export function comparePlaces(a: TimerPlace, b: TimerPlace): number {
   if (a.timestamp !== b.timestamp) return a.timestamp < b.timestamp ? -1 : 1;
@@ -79,8 +79,7 @@ export async function readNextTimers(params: ReadNextTimersParams): Promise<Next
   const yieldInTurn = (): Promise<void> => (turn = turn.then(params.yieldToLoop));
   await Promise.all(scans.map((scan) => readPart(scan, { ...params, yieldInTurn }, timers)));
   const end = timers.full ? placeOf(timers.first()) : undefined;
-  await params.yieldToLoop();
-  timers.turn();
+  await timers.turn(params.yieldToLoop);
   return { timers, end };
 }
 
