@@ -104,6 +104,7 @@ function openPrimary(
     throw invalid(
       'NO_LOCAL_DISK',
       'state.backend.forst.primary-dir is local, but there is no local disk here; name a folder with state.backend.forst.local-dir, or leave primary-dir at checkpoint-dir',
+      { permanent: true },
     );
   return new LocalPrimary({
     disk: localDisk(folder),

@@ -63,6 +63,8 @@ function passOverRefusals(sink: Sink<Result>): Sink<Result> {
 /** A job that is often down for longer than the broker waits. */
 const longDowntimes = (settings: KafkaSettings): KafkaSettings => ({
   ...settings,
+  // Shorter than the interval would be refused at the start.
+  config: { ...settings.config, 'execution.checkpointing.interval': 50 },
   transactionTimeoutMs: 300,
 });
 

@@ -23,6 +23,7 @@ import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { CheckpointAudit } from '../../src/testing/checkpoint-audit.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { type BrokerFaults, CALM_BROKER, SimBroker } from '../../src/testing/sim-broker.ts';
+import { SimDisks } from '../../src/testing/sim-disk.ts';
 import { SimJob } from '../../src/testing/sim-job.ts';
 import { SimBucket } from '../../src/testing/sim-store.ts';
 import { CALM_STORE } from '../../src/testing/sim-store-faults.ts';
@@ -200,6 +201,7 @@ function createJob(
     name: 'job',
     workersMax: settings.workersMax,
     detached: settings.detached,
+    disks: new SimDisks(),
     configOf: (start) => ({
       ...settings.config,
       'parallelism.default': settings.parallelisms[start] ?? settings.parallelisms.at(-1)!,
