@@ -11,7 +11,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { jobsOf, openStoreAt } from '../src/cli/checkpoint-location.ts';
+import { jobsOf } from '../src/cli/checkpoint-location.ts';
+import { openStoreAt } from '../src/cli/fork-origin.ts';
 import { decodeRecord } from '../src/state/checkpoint-record.ts';
 import type { UnalignedJob } from './unaligned-main.ts';
 

@@ -5,14 +5,13 @@
  *   <dir>/<jobId>                                      the job's newest
  *   <dir>                                              the newest of the only job there, or the savepoint that it is
  */
-import { realEnvironment, realWorld } from '../base/real-world.ts';
 import { invalid, MillraceError } from '../base/errors.ts';
 import type { JsonValue } from '../base/json.ts';
 import { type CheckpointRecord, decodeRecord } from '../state/checkpoint-record.ts';
 import { jobIdOf } from '../cluster/run-job.ts';
 import { decodeHead, headKeyOf, type JobHead } from '../state/job-head.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { openObjectStore } from '../storage/open-store.ts';
+import { openStoreAt, openToRead } from './fork-origin.ts';
 
 export interface FoundCheckpoint {
   readonly store: ObjectStore;
@@ -25,28 +24,25 @@ export interface FoundCheckpoint {
 
 type Config = Readonly<Record<string, JsonValue>>;
 
-export const openStoreAt = (location: string, config: Config): ObjectStore =>
-  openObjectStore(location, { config, environment: realEnvironment(), world: realWorld() });
-
 /** The caller closes the store. @throws `invalid` NO_SUCH_CHECKPOINT, SEVERAL_JOBS; `data` when the record is corrupt */
 export async function findCheckpoint(location: string, config: Config): Promise<FoundCheckpoint> {
   const place = location.replace(/\/+$/, '').replace(/\/_metadata$/, '');
   const checkpoint = /^(.+)\/([^/]+)\/(chk-\d+-g\d+)$/.exec(place);
   if (checkpoint !== null) {
     const [, dir, jobId, name] = checkpoint;
-    return open(openStoreAt(dir!, config), (store) =>
+    return open(await openToRead(dir!, config), (store) =>
       recordAt(store, `${jobId}/${name}/_metadata`, dir!),
     );
   }
   const job = /^(.+)\/([^/]+)$/.exec(place);
   if (job !== null) {
     const [, dir, jobId] = job;
-    const store = openStoreAt(dir!, config);
+    const store = await openToRead(dir!, config);
     if (isKeySegment(jobId!) && (await hasHead(store, jobId!)))
       return open(store, (opened) => newestOf(opened, jobId!, dir!));
     await store.close();
   }
-  return open(openStoreAt(place, config), async (store) => {
+  return open(await openToRead(place, config), async (store) => {
     if ((await store.head('_metadata')) !== undefined) return savepointAt(store, place, config);
     const jobs = await jobsOf(store);
     if (jobs.length === 0) throw noCheckpoint(location);

@@ -8,23 +8,12 @@ import { jobIdOf } from '../cluster/run-job.ts';
 import { encodeHead, headKeyOf, newHead } from '../state/job-head.ts';
 import { pinCheckpoint, releasePin } from '../state/pins.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { findCheckpoint, openStoreAt } from './checkpoint-location.ts';
+import { findCheckpoint } from './checkpoint-location.ts';
+import { type ForkOrigin, openStoreAt, readForkOrigin, writeForkOrigin } from './fork-origin.ts';
 import { forkNameOf } from './forked-program.ts';
 
 type Config = Readonly<Record<string, JsonValue>>;
 type Property = (given: string, before: Config) => Config;
-
-/** Where a fork comes from, in its folder. */
-const ORIGIN_KEY = 'fork';
-
-interface ForkOrigin {
-  readonly version: 1;
-  /** The folder or s3://bucket/prefix of the checkpoints. */
-  readonly location: string;
-  readonly jobId: string;
-  readonly pinId: string;
-  readonly config: Config;
-}
 
 export function addForkCommand(program: Command, property: Property): void {
   program
@@ -53,12 +42,12 @@ async function fork(location: string, into: string | undefined, config: Config):
     if (record.savepoint !== undefined)
       throw invalid('NOT_A_CHECKPOINT', 'start from a savepoint with `millrace run -s` instead');
     const { jobId, jobName, checkpointId, completedAtMs } = record;
-    if ((await target.head(ORIGIN_KEY)) !== undefined)
+    if ((await readForkOrigin(target)) !== undefined)
       throw invalid('FORK_EXISTS', `there is a fork in ${into} already; choose another folder`);
     const pinId = `fork-${realWorld().ids.next().slice(0, 12)}`;
     await pinCheckpoint(store, jobId, { id: pinId, checkpointId, key, owner: `a fork in ${into}` });
     const origin: ForkOrigin = { version: 1, location: absolute(place), jobId, pinId, config };
-    await target.put(ORIGIN_KEY, Buffer.from(JSON.stringify(origin)));
+    await writeForkOrigin(target, origin);
     const id = jobIdOf(forkNameOf(jobName));
     const head = { ...newHead(id), checkpoints: [{ checkpointId, key, completedAtMs }] };
     await target.put(headKeyOf(id), encodeHead(head));
@@ -92,9 +81,9 @@ async function releaseFork(into: string): Promise<void> {
 }
 
 async function originOf(target: ObjectStore, into: string): Promise<ForkOrigin> {
-  if ((await target.head(ORIGIN_KEY)) === undefined)
-    throw invalid('NO_SUCH_FORK', `there is no fork in ${into}; make one with \`millrace fork\``);
-  return JSON.parse(Buffer.from(await target.get(ORIGIN_KEY)).toString('utf8')) as ForkOrigin; // written by fork
+  const origin = await readForkOrigin(target);
+  if (origin !== undefined) return origin;
+  throw invalid('NO_SUCH_FORK', `there is no fork in ${into}; make one with \`millrace fork\``);
 }
 
 /** What a program is run with as a fork. */

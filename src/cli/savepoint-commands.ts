@@ -7,7 +7,8 @@ import { StoreSnapshotReader } from '../state/checkpoint-storage.ts';
 import { pinCheckpoint, releasePin } from '../state/pins.ts';
 import { disposeSavepoint } from '../state/savepoint/dispose-savepoint.ts';
 import { SAVEPOINT_RECORD_KEY, writeSavepoint } from '../state/savepoint/write-savepoint.ts';
-import { type FoundCheckpoint, findCheckpoint, openStoreAt } from './checkpoint-location.ts';
+import { type FoundCheckpoint, findCheckpoint } from './checkpoint-location.ts';
+import { openStoreAt } from './fork-origin.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { ask, type AskOptions, formatOf, PATIENCE_DEFAULT } from './job-commands.ts';
 

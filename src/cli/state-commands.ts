@@ -12,7 +12,8 @@ import {
 import { StoreSnapshotReader } from '../state/checkpoint-storage.ts';
 import { isTimers } from '../state/snapshot-inspector.ts';
 import { describeSchema, schemaFromJson } from '../types/schema-json.ts';
-import { findCheckpoint, jobsOf, openStoreAt } from './checkpoint-location.ts';
+import { findCheckpoint, jobsOf } from './checkpoint-location.ts';
+import { openStoreAt } from './fork-origin.ts';
 
 type Config = Readonly<Record<string, JsonValue>>;
 type Property = (given: string, before: Config) => Config;

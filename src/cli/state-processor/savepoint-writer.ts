@@ -27,7 +27,7 @@ import type { ObjectStore } from '../../storage/object-store.ts';
 import { MAX_PARALLELISM_DEFAULT } from '../../types/key-group.ts';
 import { keyGroupFunction } from '../../types/key-hash.ts';
 import { schemaToJson } from '../../types/schema-json.ts';
-import { openStoreAt } from '../checkpoint-location.ts';
+import { openStoreAt } from '../fork-origin.ts';
 import type { SavepointReader } from './savepoint-reader.ts';
 import type { EntryOf, StateSpec } from './state-entry.ts';
 
