@@ -107,7 +107,7 @@ async function writeTables(
   };
   const finish = async (): Promise<void> => {
     if (table === undefined) return;
-    const finished = table.finish();
+    const finished = await table.finish(yieldToLoop);
     table = undefined;
     const id = `bulk-${files++}`;
     const object = `bench/shared/${id}`;

@@ -8,20 +8,30 @@
 const BITS_PER_KEY = 10;
 const PROBES = 6;
 
-export function buildFilter(fingerprints: Uint32Array, count: number): Uint8Array {
+/** Of so many keys, all of which are still to be added. */
+export function emptyFilter(count: number): Uint8Array {
   const bytes = new Uint8Array(Math.max(8, Math.ceil((count * BITS_PER_KEY) / 8)) + 1);
-  const bits = (bytes.length - 1) * 8;
   bytes[bytes.length - 1] = PROBES;
-  for (let i = 0; i < count; i++) {
+  return bytes;
+}
+
+/** @hot Adds the fingerprints from `start` to `end` (exclusive). */
+export function addToFilter(
+  filter: Uint8Array,
+  fingerprints: Uint32Array,
+  start: number,
+  end: number,
+): void {
+  const bits = (filter.length - 1) * 8;
+  for (let i = start; i < end; i++) {
     let h = fingerprints[i]!;
     const step = ((h >>> 17) | (h << 15)) >>> 0;
     for (let probe = 0; probe < PROBES; probe++) {
       const bit = h % bits;
-      bytes[bit >>> 3]! |= 1 << (bit & 7);
+      filter[bit >>> 3]! |= 1 << (bit & 7);
       h = (h + step) >>> 0;
     }
   }
-  return bytes;
 }
 
 /** @hot False means that the key is certainly not there. */

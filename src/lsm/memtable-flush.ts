@@ -34,7 +34,7 @@ export async function writeMemtable(
       await yieldToLoop();
     }
   }
-  return writer.finish();
+  return writer.finish(yieldToLoop);
 }
 
 /** @hot */

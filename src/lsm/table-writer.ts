@@ -8,7 +8,7 @@ import { deflateRawSync, zstdCompressSync } from 'node:zlib';
 import { internal, MillraceError } from '../base/errors.ts';
 import type { BlockAddress } from './block-source.ts';
 import { COMPRESSION, sealBlock, TRAILER_BYTES } from './block-trailer.ts';
-import { buildFilter } from './bloom-filter.ts';
+import { addToFilter, emptyFilter } from './bloom-filter.ts';
 import { DataBlockBuilder } from './data-block.ts';
 import { fingerprint } from './key-fingerprint.ts';
 import { compareKeys, compareRanges } from './key-order.ts';
@@ -22,6 +22,9 @@ import {
   VALUE_BYTES_MAX,
 } from './table-format.ts';
 import { ENTRY, ENTRY_EXPIRES } from './table-meta.ts';
+
+/** Keys of a filter between two looks at other work: about 3 ms. */
+const KEYS_PER_SLICE = 65_536;
 
 export type Compression = keyof typeof COMPRESSION;
 
@@ -135,13 +138,23 @@ export class TableWriter {
     if (lives > this.#maxExpiryMs) this.#maxExpiryMs = lives;
   }
 
-  /** The finished file; the writer is used up. */
-  finish(): FinishedTable {
+  /** The finished file, in slices so that the thread is never held for long; the writer is used up. */
+  async finish(yieldToLoop: () => Promise<void>): Promise<FinishedTable> {
+    const filter = emptyFilter(this.#fingerprintCount);
+    for (let start = 0; start < this.#fingerprintCount; start += KEYS_PER_SLICE) {
+      const end = Math.min(start + KEYS_PER_SLICE, this.#fingerprintCount);
+      addToFilter(filter, this.#fingerprints, start, end);
+      if (end < this.#fingerprintCount) await yieldToLoop();
+    }
+    return this.#finish(filter);
+  }
+
+  #finish(filterBits: Uint8Array): FinishedTable {
     const largest = this.#block.count > 0 ? copyOf(this.#block.lastKey()) : undefined;
     if (this.#block.count > 0) this.#writeBlock(undefined);
     const bounds = this.#bounds(largest);
     const metaOffset = this.#position;
-    const filter = this.#part(buildFilter(this.#fingerprints, this.#fingerprintCount));
+    const filter = this.#part(filterBits);
     const deletes = this.#part(encodeRanges(this.#rangeDeletes));
     const index = this.#part(this.#encodeIndex());
     this.#footer(filter, deletes, index);

@@ -285,7 +285,7 @@ class Merge {
     this.#writer = undefined;
     if (writer === undefined) return;
     writer.deleteRanges(ranges);
-    const finished = writer.finish();
+    const finished = await writer.finish(this.#params.yieldToLoop);
     const file = await this.#params.files.write(finished.bytes);
     const metas = this.#tables.map(({ meta }) => meta);
     const epochs = {

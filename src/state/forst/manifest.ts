@@ -1,7 +1,8 @@
 /**
- * What a checkpoint says of one forst backend: its states and the versions of its two trees. JSON, version 1
- * (docs/reference/forst.md).
+ * What a checkpoint says of one forst backend: its states and the versions of its two trees. JSON, compressed where that lets it be part of
+ * the checkpoint's record and spares a restore a request (docs/reference/forst.md).
  */
+import { gunzipSync, gzipSync } from 'node:zlib';
 import type { JsonValue } from '../../base/json.ts';
 import { MillraceError } from '../../base/errors.ts';
 import type { TreeVersionJson } from '../../lsm/tree-version.ts';
@@ -9,7 +10,13 @@ import type { StateDescriptor } from '../descriptor.ts';
 import type { HotTable } from './hot-blocks.ts';
 import type { FileRef } from '../snapshot.ts';
 
-const MANIFEST_VERSION = 1;
+const MANIFEST_VERSION = 2;
+/** 1 was never compressed. */
+const VERSIONS_READ: readonly unknown[] = [1, MANIFEST_VERSION];
+/** Compressing this much takes about 3 ms; what is longer would be too large for the record all the same. */
+const COMPRESSED_CHARS_MAX = 256 * 1024;
+/** The first bytes of gzip (RFC 1952), which no JSON begins with. */
+const GZIP_MAGIC = [0x1f, 0x8b];
 
 export interface ManifestState {
   /** In the keys of the tree; odd for maps. */
@@ -45,14 +52,15 @@ export interface HotKeys {
 }
 
 export function encodeManifest(manifest: Manifest): Uint8Array {
-  return Buffer.from(JSON.stringify({ version: MANIFEST_VERSION, ...manifest }));
+  const text = JSON.stringify({ version: MANIFEST_VERSION, ...manifest });
+  return text.length > COMPRESSED_CHARS_MAX ? Buffer.from(text) : gzipSync(text);
 }
 
 /** @throws `data` FORST_MANIFEST_CORRUPT, FORST_MANIFEST_VERSION */
 export function decodeManifest(bytes: Uint8Array): Manifest {
   let parsed: { version?: unknown } & Manifest;
   try {
-    parsed = JSON.parse(Buffer.from(bytes).toString('utf8')) as typeof parsed; // its checksum has been verified
+    parsed = JSON.parse(plain(bytes).toString('utf8')) as typeof parsed; // its checksum has been verified
   } catch (cause) {
     throw new MillraceError(
       'data',
@@ -61,13 +69,19 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
       { cause },
     );
   }
-  if (parsed.version !== MANIFEST_VERSION)
+  if (!VERSIONS_READ.includes(parsed.version))
     throw new MillraceError(
       'data',
       'FORST_MANIFEST_VERSION',
-      `a manifest of forst state has version ${String(parsed.version)}; this release reads ${MANIFEST_VERSION}`,
+      `a manifest of forst state has version ${String(parsed.version)}; this release reads ${VERSIONS_READ.join(' and ')}`,
     );
   return parsed;
+}
+
+function plain(bytes: Uint8Array): Buffer {
+  if (!GZIP_MAGIC.every((byte, i) => bytes[i] === byte)) return Buffer.from(bytes);
+  // UTF-8 takes at most three bytes for what JavaScript counts as one.
+  return gunzipSync(bytes, { maxOutputLength: 3 * COMPRESSED_CHARS_MAX });
 }
 
 /** The ranges of objects that a manifest's trees refer to, each once. */
