@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { SeededRandom } from '../testing/seeded-random.ts';
 import { NumberMap } from './number-map.ts';
 
 const keys = fc.oneof(
@@ -46,6 +47,29 @@ describe('a map of numbers', () => {
       for (let n = 0; n < 20_000; n++)
         assert.equal(map.get(n * step)?.n, n % 2 === 0 ? undefined : n);
       assert.equal(map.size, 10_000);
+    }
+  });
+
+  test('holds what a Map holds while it moves its entries, large as it is', () => {
+    for (let seed = 1; seed <= 10; seed++) {
+      const random = new SeededRandom(seed);
+      const map = new NumberMap<{ readonly n: number }>();
+      const model = new Map<number, { readonly n: number }>();
+      const keysMost = random.pick([3000, 10_000, 40_000]);
+      for (let n = 0; n < 60_000; n++) {
+        const key = random.int(keysMost);
+        assert.equal(map.get(key), model.get(key));
+        if (random.chance(0.3)) {
+          assert.equal(map.delete(key), model.delete(key));
+        } else {
+          const value = { n };
+          map.set(key, value);
+          model.set(key, value);
+        }
+        if (n % 10_000 === 0) assert.deepEqual(new Set(map.values()), new Set(model.values()));
+      }
+      assert.equal(map.size, model.size);
+      for (let key = 0; key < keysMost; key++) assert.equal(map.get(key), model.get(key));
     }
   });
 });

@@ -7,9 +7,20 @@
  *
  * Linear probing, at most half full; deletion closes the gap by moving later entries of the run back, so that there are no tombstones.
  *
- * Cost: a hit is one slot of either array on average. Growing copies everything: amortised, but one call in every doubling pays for it.
+ * A map that has grown moves its entries to the larger arrays a few slots at a time, with each change, so that no call copies everything.
+ *
+ * Invariants
+ *  M1  A number is in the arrays or, while entries are moved, in the old ones; never in both.
+ *  M2  In the old arrays a slot that was given up holds `MOVED` and no number, so that what lies behind it is still found.
+ *
+ * Cost: a hit is one slot of either array on average; a miss while entries are moved looks twice.
  */
 const CAPACITY_MIN = 16;
+/** Smaller maps move all at once. */
+const MOVED_AT_ONCE = 4096;
+/** Slots looked at with each change: those of a map that doubles are all moved long before it doubles again. */
+const MOVED_PER_CHANGE = 16;
+const MOVED = Object.freeze({});
 
 const float = new Float64Array(1);
 const words = new Uint32Array(float.buffer);
@@ -29,6 +40,8 @@ export class NumberMap<V extends object> {
   #mask = CAPACITY_MIN - 1;
   #numbers = 0;
   readonly #others = new Map<unknown, V>();
+  /** M1; undefined: nothing is left to move. */
+  #old: OldSlots<V> | undefined;
 
   get size(): number {
     return this.#numbers + this.#others.size;
@@ -40,11 +53,12 @@ export class NumberMap<V extends object> {
     const keys = this.#keys;
     const values = this.#values;
     const mask = this.#mask;
-    for (let slot = hashNumber(key + 0) & mask; ; slot = (slot + 1) & mask) {
+    const h = hashNumber(key + 0);
+    for (let slot = h & mask; ; slot = (slot + 1) & mask) {
       const value = values[slot];
-      // An empty slot ends the run; so does NaN, which is never found here and never put here.
-      if (value === undefined || keys[slot] === key)
-        return value ?? (key === key ? undefined : this.#others.get(key));
+      if (value === undefined)
+        return this.#old === undefined && key === key ? undefined : this.#elsewhere(key, h);
+      if (keys[slot] === key) return value;
     }
   }
 
@@ -52,10 +66,14 @@ export class NumberMap<V extends object> {
     return this.get(key) !== undefined;
   }
 
-  /** In no order. */
-  *values(): Iterable<V> {
-    for (const value of this.#values) if (value !== undefined) yield value;
-    yield* this.#others.values();
+  /** All at the time of the call, in no order. */
+  values(): readonly V[] {
+    const all: V[] = [];
+    for (const value of this.#values) if (value !== undefined) all.push(value);
+    for (const value of this.#old?.values ?? [])
+      if (value !== undefined && value !== MOVED) all.push(value);
+    for (const value of this.#others.values()) all.push(value);
+    return all;
   }
 
   set(key: unknown, value: V): this {
@@ -63,22 +81,50 @@ export class NumberMap<V extends object> {
       this.#others.set(key, value);
       return this;
     }
-    const slot = this.#slotOf(key);
+    const h = hashNumber(key + 0);
+    const slot = this.#slotOf(key, h);
     if (this.#values[slot] === undefined) {
       this.#keys[slot] = key;
-      this.#numbers++;
+      if (this.#old === undefined || this.#old.takeOut(key, h) === undefined) this.#numbers++;
     }
     this.#values[slot] = value;
+    if (this.#old !== undefined) this.#move(MOVED_PER_CHANGE);
     if (this.#numbers * 2 > this.#values.length) this.#grow();
     return this;
   }
 
   delete(key: unknown): boolean {
     if (typeof key !== 'number' || Number.isNaN(key)) return this.#others.delete(key);
-    let gap = this.#slotOf(key);
-    if (this.#values[gap] === undefined) return false;
+    const h = hashNumber(key + 0);
+    const slot = this.#slotOf(key, h);
+    if (this.#values[slot] !== undefined) this.#close(slot);
+    else if (this.#old?.takeOut(key, h) === undefined) return false;
     this.#numbers--;
+    if (this.#old !== undefined) this.#move(MOVED_PER_CHANGE);
+    return true;
+  }
+
+  /** Where the number is in the arrays, or would be. Adding 0 has made -0 the 0 that it equals. */
+  #slotOf(key: number, h: number): number {
+    const keys = this.#keys;
+    const values = this.#values;
     const mask = this.#mask;
+    let slot = h & mask;
+    while (values[slot] !== undefined && keys[slot] !== key) slot = (slot + 1) & mask;
+    return slot;
+  }
+
+  /** Of what is not in the arrays. */
+  #elsewhere(key: number, h: number): V | undefined {
+    if (key !== key) return this.#others.get(key);
+    const old = this.#old!; // asked where there is one
+    return old.values[old.slotOf(key, h)];
+  }
+
+  /** Empties a slot and moves those behind it up. */
+  #close(at: number): void {
+    const mask = this.#mask;
+    let gap = at;
     for (let slot = (gap + 1) & mask; this.#values[slot] !== undefined; slot = (slot + 1) & mask) {
       const home = hashNumber(this.#keys[slot]! + 0) & mask;
       // An entry may move to the gap when its home does not lie between the two.
@@ -88,33 +134,70 @@ export class NumberMap<V extends object> {
       gap = slot;
     }
     this.#values[gap] = undefined;
-    return true;
-  }
-
-  /** Where the number is, or would be. Adding 0 makes -0 the 0 that it equals. */
-  #slotOf(key: number): number {
-    const keys = this.#keys;
-    const values = this.#values;
-    const mask = this.#mask;
-    let slot = hashNumber(key + 0) & mask;
-    while (values[slot] !== undefined && keys[slot] !== key) slot = (slot + 1) & mask;
-    return slot;
   }
 
   #grow(): void {
-    const keys = this.#keys;
-    const values = this.#values;
-    const capacity = values.length * 2;
+    // Nothing is left to move by now: as many changes as half the old slots lie between.
+    this.#old = new OldSlots(this.#keys, this.#values);
+    const capacity = this.#values.length * 2;
     this.#keys = new Float64Array(capacity);
     this.#values = emptySlots(capacity);
     this.#mask = capacity - 1;
-    for (let slot = 0; slot < values.length; slot++) {
-      const value = values[slot];
-      if (value === undefined) continue;
-      const target = this.#slotOf(keys[slot]!);
-      this.#keys[target] = keys[slot]!;
-      this.#values[target] = value;
+    if (capacity <= MOVED_AT_ONCE) this.#move(capacity);
+  }
+
+  /** M1 */
+  #move(slots: number): void {
+    const old = this.#old!; // asked where there is one
+    const { keys, values } = old;
+    const end = Math.min(old.next + slots, values.length);
+    for (let from = old.next; from < end; from++) {
+      const value = values[from];
+      if (value === undefined || value === MOVED) continue;
+      const key = keys[from]!;
+      const to = this.#slotOf(key, hashNumber(key + 0));
+      this.#keys[to] = key;
+      this.#values[to] = value;
+      old.giveUp(from);
     }
+    old.next = end;
+    if (end === values.length) this.#old = undefined;
+  }
+}
+
+/** The arrays of a map before it grew. */
+class OldSlots<V extends object> {
+  readonly keys: Float64Array;
+  readonly values: (V | undefined)[];
+  readonly #mask: number;
+  /** Slots before it have been moved. */
+  next = 0;
+
+  constructor(keys: Float64Array, values: (V | undefined)[]) {
+    this.keys = keys;
+    this.values = values;
+    this.#mask = values.length - 1;
+  }
+
+  slotOf(key: number, h: number): number {
+    let slot = h & this.#mask;
+    while (this.values[slot] !== undefined && this.keys[slot] !== key)
+      slot = (slot + 1) & this.#mask;
+    return slot;
+  }
+
+  /** @returns what it mapped to */
+  takeOut(key: number, h: number): V | undefined {
+    const slot = this.slotOf(key, h);
+    const value = this.values[slot];
+    if (value !== undefined) this.giveUp(slot);
+    return value;
+  }
+
+  /** M2 */
+  giveUp(slot: number): void {
+    this.keys[slot] = NaN;
+    this.values[slot] = MOVED as V; // told by identity, never given out
   }
 }
 

@@ -10,6 +10,7 @@
  *      since is noted, and counts more.
  */
 import { copyOf } from '../../base/bytes.ts';
+import { NumberMap } from '../../base/number-map.ts';
 import { compareKeys } from '../../lsm/key-order.ts';
 import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import { ENTRY } from '../../lsm/table-meta.ts';
@@ -47,7 +48,7 @@ export class ForstTimerTable implements TimerTable, CellOwner {
   readonly #tree: LsmTree;
   readonly #writeBack: WriteBack;
   readonly #keys: StateKeyWriter;
-  readonly #first = new Map<unknown, ForstCell>();
+  readonly #first = new NumberMap<ForstCell>();
   /** T1; undefined: all timers are in memory. */
   #end: TimerPlace | undefined;
   headEnd: number;
