@@ -144,7 +144,7 @@ async function ninthCachedReads(
     failed,
   });
   for (const meta of version.runs.flatMap(({ tables }) => tables)) {
-    const table = new OpenTable(meta);
+    const table = new OpenTable(meta, undefined, yieldToLoop);
     const bytes = await store.get(meta.object);
     for (let skipped = -1; skipped !== disk.skipped; await yieldToLoop()) {
       skipped = disk.skipped;

@@ -54,6 +54,8 @@ export interface TailHolder {
 
 /** Indexes and filters of open files: part of the same budgets as blocks. */
 export interface Tails {
+  /** Whether local disk has it. */
+  isOnDisk(file: StoredFile, tail: BlockAddress): boolean;
   /** From local disk, as it was written there; not verified. */
   read(file: StoredFile, tail: BlockAddress): Uint8Array | undefined;
   /** One that was fetched, for local disk. `bytes` must stay as they are. */

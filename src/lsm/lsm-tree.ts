@@ -18,6 +18,7 @@
  */
 import { copyOf } from '../base/bytes.ts';
 import { internal } from '../base/errors.ts';
+import { inTurn } from '../base/in-turn.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { BlockSource } from './block-source.ts';
 import { mayContain } from './bloom-filter.ts';
@@ -74,6 +75,7 @@ export class LsmTree {
   readonly #blocks: BlockSource;
   readonly #files: TableFiles;
   readonly #yieldToLoop: () => Promise<void>;
+  readonly #turn: () => Promise<void>;
   readonly #options: TreeOptions;
   readonly #open = new Map<string, OpenTable>();
   /** Outputs of a compaction that is under way. */
@@ -103,6 +105,7 @@ export class LsmTree {
     this.#blocks = params.blocks;
     this.#files = params.files;
     this.#yieldToLoop = params.yieldToLoop;
+    this.#turn = inTurn(params.yieldToLoop);
     this.#options = { ...TREE_DEFAULTS, ...params.options };
     this.#epoch = params.epoch ?? 1;
     this.#active = this.#newMemtable();
@@ -339,7 +342,7 @@ export class LsmTree {
 
   /** An output of a compaction that may be adopted later: what is hot in it goes to the caches. `bytes` must stay as they are. */
   prepare(meta: TableMeta, bytes: Uint8Array, heat: Heat): void {
-    const table = new OpenTable(meta, this.#blocks.tails);
+    const table = new OpenTable(meta, this.#blocks.tails, this.#turn);
     table.openFrom(bytes);
     this.#prepared.set(meta.id, table);
     this.#blocks.admit(table, bytes, hotOutputs(table, heat));
@@ -526,7 +529,7 @@ export class LsmTree {
     const file = await this.#files.write(finished.bytes);
     const epochs = { minEpoch: memtable.epoch, maxEpoch: memtable.epoch };
     const meta = placedTable(file, { ...finished, ...epochs });
-    const table = new OpenTable(meta, this.#blocks.tails);
+    const table = new OpenTable(meta, this.#blocks.tails, this.#turn);
     table.openFrom(finished.bytes);
     this.#open.set(meta.id, table);
     // Its blocks were just written by the task that is likely to read them again.
@@ -554,7 +557,7 @@ export class LsmTree {
         names.add(meta.id);
         let table = this.#open.get(meta.id);
         if (table === undefined) {
-          table = new OpenTable(meta, this.#blocks.tails);
+          table = new OpenTable(meta, this.#blocks.tails, this.#turn);
           this.#open.set(meta.id, table);
         }
         return table;

@@ -14,7 +14,7 @@ export async function writeMemtable(
   options: TableOptions,
   yieldToLoop: () => Promise<void>,
 ): Promise<FinishedTable> {
-  const writer = new TableWriter(options, memtable.bytes + (memtable.bytes >> 1) + 65_536);
+  const writer = new TableWriter(options, memtable.bytes + (memtable.bytes >> 2) + 65_536);
   writer.deleteRanges(normalizeRanges(memtable.rangeDeletes()));
   const { order, ends } = memtable.groups();
   await yieldToLoop();

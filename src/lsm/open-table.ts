@@ -22,13 +22,18 @@ export class OpenTable implements StoredFile, TailHolder {
   parts: TableParts | undefined;
   tailUsed = false;
   readonly #tails: Tails | undefined;
+  readonly #turn: () => Promise<void>;
   #opening: Promise<TableParts> | undefined;
   #closed = false;
 
-  /** `tails`: whose budget index and filter are part of. */
-  constructor(meta: TableMeta, tails?: Tails) {
+  /**
+   * `tails`: whose budget index and filter are part of. `turn`: settles when it may take a millisecond or two to decode them, since those of many
+   * tables may come at once.
+   */
+  constructor(meta: TableMeta, tails: Tails | undefined, turn: () => Promise<void>) {
     this.meta = meta;
     this.#tails = tails;
+    this.#turn = turn;
   }
 
   get object(): string {
@@ -80,16 +85,22 @@ export class OpenTable implements StoredFile, TailHolder {
   }
 
   async #fetch(store: ObjectStore, signal?: AbortSignal): Promise<TableParts> {
-    const cached = this.#fromDisk();
-    if (cached !== undefined) return cached;
     const { object, offset } = this.meta;
     const { tail } = this;
+    if (this.#tails?.isOnDisk(this, tail) === true) {
+      await this.#turn();
+      const cached = this.#fromDisk();
+      if (cached !== undefined) return cached;
+    }
     const range = { offset: offset + tail.offset, length: tail.length };
     return readVerified(
-      () =>
-        store.get(object, range, signal).catch((cause: unknown) => {
+      async () => {
+        const bytes = await store.get(object, range, signal).catch((cause: unknown) => {
           throw missingOr(cause, object);
-        }),
+        });
+        await this.#turn();
+        return bytes;
+      },
       (bytes) => {
         const parts = this.#take(bytes);
         this.#tails?.write(this, tail, bytes);

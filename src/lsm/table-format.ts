@@ -14,6 +14,7 @@ import { copyOf } from '../base/bytes.ts';
 import { MillraceError } from '../base/errors.ts';
 import type { BlockAddress } from './block-source.ts';
 import { openBlock, TRAILER_BYTES } from './block-trailer.ts';
+import { copyBytes } from './data-block.ts';
 import { compareKeys, compareRanges } from './key-order.ts';
 
 export const TABLE_MAGIC = 0x4d52_5442;
@@ -51,7 +52,7 @@ export class TableIndex {
       this.offsets[i] = view.getUint32(position, true);
       this.lengths[i] = view.getUint32(position + 4, true);
       const length = view.getUint16(position + 8, true);
-      this.#keys.set(bytes.subarray(position + 10, position + 10 + length), keyAt);
+      copyBytes(bytes, position + 10, position + 10 + length, this.#keys, keyAt);
       keyAt += length;
       this.#keyStarts[i + 1] = keyAt;
       position += 10 + length;

@@ -113,6 +113,11 @@ export class DiskCache {
     }
   }
 
+  has(file: StoredFile, place: BlockAddress): boolean {
+    const cached = this.#files.get(this.#keyOf(file));
+    return cached !== undefined && placeOf(cached, place.index) !== undefined;
+  }
+
   /** The bytes at that place as they were written, not verified. */
   readStored(file: StoredFile, place: BlockAddress): Uint8Array | undefined {
     const cached = this.#files.get(this.#keyOf(file));

@@ -26,6 +26,10 @@ export class OpenTails implements Tails {
     return this.#bytes;
   }
 
+  isOnDisk(file: StoredFile, tail: BlockAddress): boolean {
+    return this.#disk?.has(file, tail) === true;
+  }
+
   read(file: StoredFile, tail: BlockAddress): Uint8Array | undefined {
     return this.#disk?.readStored(file, tail);
   }

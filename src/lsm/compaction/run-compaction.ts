@@ -9,6 +9,7 @@
  * Cost: one comparison per source and entry, one copy of every byte that stays.
  */
 import { copyOf } from '../../base/bytes.ts';
+import { inTurn } from '../../base/in-turn.ts';
 import type { BlockSource } from '../block-source.ts';
 import { copyBytes } from '../data-block.ts';
 import { type EntryCursor, type OpenedTable, TableCursor } from '../entry-cursor.ts';
@@ -88,8 +89,9 @@ class Merge {
   constructor(job: CompactionJob, params: CompactionParams) {
     this.#job = job;
     this.#params = params;
+    const turn = inTurn(params.yieldToLoop);
     this.#tables = job.inputs.flatMap(({ tables }) =>
-      tables.map((meta) => new OpenTable(meta, params.blocks.tails)),
+      tables.map((meta) => new OpenTable(meta, params.blocks.tails, turn)),
     );
   }
 

@@ -7,6 +7,7 @@
  * store adds up for one part only.
  */
 import { copyOf } from '../../base/bytes.ts';
+import { inTurn } from '../../base/in-turn.ts';
 import { compareKeys } from '../../lsm/key-order.ts';
 import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import type { MergedScan } from '../../lsm/merged-scan.ts';
@@ -75,8 +76,7 @@ export async function readNextTimers(params: ReadNextTimersParams): Promise<Next
     }),
   );
   // Side by side they would all take their slice in one turn.
-  let turn = Promise.resolve();
-  const yieldInTurn = (): Promise<void> => (turn = turn.then(params.yieldToLoop));
+  const yieldInTurn = inTurn(params.yieldToLoop);
   await Promise.all(scans.map((scan) => readPart(scan, { ...params, yieldInTurn }, timers)));
   const end = timers.full ? placeOf(timers.first()) : undefined;
   await timers.turn(params.yieldToLoop);
