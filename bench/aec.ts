@@ -15,7 +15,7 @@ import type { OperatorContext } from '../src/operators/contract.ts';
 import type { SnapshotReader } from '../src/state/snapshot.ts';
 import type { AsyncState } from '../src/runtime/async-state.ts';
 import { BATCH_SIZE_MAX, type RecordBatch } from '../src/types/record-batch.ts';
-import { batchesOf, nowMs, openState, readClock, turn } from './aec/driver.ts';
+import { batchesOf, nowMs, openState, readClock, shuffler, turn } from './aec/driver.ts';
 import { t } from '../src/types/t.ts';
 
 const KEYS = 100_000;
@@ -26,23 +26,32 @@ const BARRIER_EVERY_MS = 1000;
 
 interface Load {
   readonly dueMs: number;
-  readonly keys: readonly unknown[];
+  readonly keys: readonly number[];
   done(): void;
 }
 
-/** The reads of the heap's state, some of which miss. */
+/** Of a key: what its next record reads was not found missing; is being loaded; has arrived. Above it, how many records it had. */
+const UNKNOWN = 0;
+const NOTED = 1;
+const ARRIVED = 2;
+const STATE_BITS = 2;
+const STATE = (1 << STATE_BITS) - 1;
+
+/**
+ * The reads of the heap's state, some of which miss: as the key and how many records it had decide, however often it is asked about. What
+ * has arrived stays until it has been used, as a backend keeps it.
+ */
 class LateReads implements Residency {
   readonly overloaded = false;
-  readonly #arrived = new Set<unknown>();
+  readonly #keys = new Uint8Array(KEYS);
   readonly #share: number;
   readonly #latencyMs: number;
-  #noted: unknown[] = [];
+  #noted: number[] = [];
   #loads: Load[] = [];
-  #random = 12_345;
   keyed!: KeyedStateBackend;
 
   constructor(share: number, latencyMs: number) {
-    this.#share = share;
+    this.#share = share * 2 ** 32;
     this.#latencyMs = latencyMs;
   }
 
@@ -51,12 +60,19 @@ class LateReads implements Residency {
   }
 
   prepare(): boolean {
-    const key = this.keyed.currentKey;
-    if (this.#arrived.size > 0 && this.#arrived.delete(key)) return true;
-    this.#random = (Math.imul(this.#random, 1_664_525) + 1_013_904_223) >>> 0;
-    if (this.#random >= this.#share * 4_294_967_296) return true;
+    const key = this.keyed.currentKey as number; // of this bench's schema
+    const seen = this.#keys[key]!;
+    const state = seen & STATE;
+    if (state !== UNKNOWN) return state === ARRIVED;
+    if (drawn(key, seen) >= this.#share) return true;
+    this.#keys[key] = seen | NOTED;
     this.#noted.push(key);
     return false;
+  }
+
+  /** A record of the key has been processed. */
+  used(key: number): void {
+    this.#keys[key] = (this.#keys[key]! | STATE) + 1;
   }
 
   load(): Promise<void> {
@@ -74,10 +90,17 @@ class LateReads implements Residency {
     const now = nowMs();
     while (this.#loads.length > 0 && this.#loads[0]!.dueMs <= now) {
       const { keys, done } = this.#loads.shift()!;
-      for (const key of keys) this.#arrived.add(key);
+      for (const key of keys) this.#keys[key] = (this.#keys[key]! & ~STATE) | ARRIVED;
       done();
     }
   }
+}
+
+/** Evenly spread below 2^32. */
+function drawn(key: number, seen: number): number {
+  let hash = Math.imul(key ^ (seen << 20), 0x9e37_79b1);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x85eb_ca6b);
+  return (hash ^ (hash >>> 13)) >>> 0;
 }
 
 interface Given {
@@ -145,7 +168,7 @@ async function measure({
   while (next < batches.length || !state.controller.idle) {
     for (const mail of mails.splice(0)) mail();
     const stepped = state.controller.step();
-    const takes = next < batches.length && !state.controller.full;
+    const takes = next < batches.length && state.controller.wantsInput;
     if (takes) state.offer(1, batches[next++]!);
     if (interrupted) {
       const now = nowMs();
@@ -232,6 +255,7 @@ function countingOperator(
       processElement: (value, { state }, out) => {
         const count = state['count'] as { value: number };
         count.value += 1;
+        reads?.used((value as number) % KEYS);
         out.collect(value);
       },
     },
@@ -268,11 +292,18 @@ function withResidency(keyed: KeyedStateBackend, reads: LateReads): KeyedStateBa
   } as unknown as KeyedStateBackend;
 }
 
+/**
+ * One half of the keys and the other in turns, each time in a new random order: so many records lie between two of a key that none finds
+ * what another has just fetched, and the share that misses is the same at every latency.
+ */
 function inputOf(records: number): readonly RecordBatch<unknown>[] {
-  let random = 99;
-  return batchesOf(records, () => {
-    random = (Math.imul(random, 1_664_525) + 1_013_904_223) >>> 0;
-    return random >>> 4;
+  const half = KEYS / 2;
+  const shuffle = shuffler();
+  let keys: readonly number[] = [];
+  return batchesOf(records, (i) => {
+    const from = (Math.floor(i / half) % 2) * half;
+    if (i % half === 0) keys = shuffle(from, from + half);
+    return keys[i % half]!;
   });
 }
 

@@ -68,3 +68,17 @@ export function batchesOf(records: number, valueAt: (i: number) => number): Reco
     });
   return batches;
 }
+
+/** Numbers from one to before another in random order; always the same orders, one after the other. */
+export function shuffler(): (from: number, to: number) => readonly number[] {
+  let random = 7;
+  return (from, to) => {
+    const numbers = Array.from({ length: to - from }, (_, i) => from + i);
+    for (let i = numbers.length - 1; i > 0; i--) {
+      random = (Math.imul(random, 1_664_525) + 1_013_904_223) >>> 0;
+      const other = Math.floor((random / 2 ** 32) * (i + 1));
+      [numbers[i], numbers[other]] = [numbers[other]!, numbers[i]!];
+    }
+    return numbers;
+  };
+}

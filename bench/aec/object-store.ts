@@ -23,7 +23,7 @@ import { MeteringStore } from '../../src/storage/metering-store.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { S3Store } from '../../src/storage/s3/s3-store.ts';
 import { t } from '../../src/types/t.ts';
-import { batchesOf, openState, turn } from './driver.ts';
+import { batchesOf, openState, shuffler, turn } from './driver.ts';
 
 const HOT = 1000;
 const BLOCK_MEMORY_BYTES = 64 << 20;
@@ -94,7 +94,7 @@ async function read(reading: Reading): Promise<Readonly<Record<string, number>>>
     let next = 0;
     while (next < batches.length || !state.controller.idle) {
       const stepped = state.controller.step();
-      const takes = next < batches.length && !state.controller.full;
+      const takes = next < batches.length && state.controller.wantsInput;
       if (takes) state.offer(1, batches[next++]!);
       state.settle(!stepped && !takes);
       await turn();
@@ -107,7 +107,7 @@ async function read(reading: Reading): Promise<Readonly<Record<string, number>>>
   // What a record costs with everything resident.
   const residentMicros = (await play(hot, records)) / records;
   const before = metered.usage;
-  const cold = shuffled(HOT, keys);
+  const cold = shuffler()(HOT, keys);
   let misses = 0;
   const startedMs = performance.now();
   const cpuMicros = await play((i) => {
@@ -124,17 +124,6 @@ async function read(reading: Reading): Promise<Readonly<Record<string, number>>>
     [`${name}_gets_per_1000_misses`]: (1000 * gets) / misses,
     [`${name}_cpu_us_per_get`]: (cpuMicros - residentMicros * records) / Math.max(1, gets),
   };
-}
-
-function shuffled(from: number, to: number): readonly number[] {
-  const numbers = Array.from({ length: to - from }, (_, i) => from + i);
-  let random = 7;
-  for (let i = numbers.length - 1; i > 0; i--) {
-    random = (Math.imul(random, 1_664_525) + 1_013_904_223) >>> 0;
-    const other = Math.floor((random / 2 ** 32) * (i + 1));
-    [numbers[i], numbers[other]] = [numbers[other]!, numbers[i]!];
-  }
-  return numbers;
 }
 
 function counting(keyed: KeyedStateBackend): KeyedProcessOperator {

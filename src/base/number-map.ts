@@ -26,7 +26,7 @@ const float = new Float64Array(1);
 const words = new Uint32Array(float.buffer);
 
 /** @hot Numbers of all sizes spread over 32 bits: Murmur3's finaliser over both halves of the double. */
-function hashNumber(value: number): number {
+export function hashNumber(value: number): number {
   float[0] = value;
   let h = words[0]! ^ Math.imul(words[1]!, 0x9e3779b1);
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);

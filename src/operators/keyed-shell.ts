@@ -47,13 +47,11 @@ export function prepareEach(
     const value = values[i];
     const key = keyOf(value);
     // What it reads has been noted for the one before it.
-    if (byKeyAlone && gate.attentive && gate.blocked(key)) {
-      gate.record(i, key, false);
-      continue;
-    }
+    const asked = byKeyAlone && gate.attentive;
+    if (asked && gate.joins(i, key)) continue;
     keyed.setCurrentKey(key);
     const ready = prepare(value, timestamps === null ? NO_TIMESTAMP : timestamps[i]!);
-    if (!ready || gate.attentive) gate.record(i, key, ready);
+    if (!ready || (gate.attentive && (gate.thorough || !asked))) gate.record(i, key, ready);
   }
 }
 

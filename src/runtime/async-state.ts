@@ -178,7 +178,7 @@ export class AsyncState implements Suspensions {
     const { residency } = this.#params;
     if (residency === undefined) return;
     const { controller } = this;
-    if (controller.mayTrim) residency.trim((id) => controller.isRunning(id));
+    if (controller.mayTrim) residency.trim((id) => controller.needs(id));
     // What is behind with writing is waited for by the load.
     if (residency.overloaded && controller.urgent === 'none') controller.pauseForLoad();
     const urgent = controller.urgent === 'noted';

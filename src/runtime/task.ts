@@ -384,8 +384,8 @@ export class Task implements Steppable {
     change.watermark = undefined;
     change.idle = undefined;
     if (told) return true;
-    if (!state.controller.full) return this.#takeInput(parts) === 'more';
-    parts.outputs.flush();
+    if (state.controller.wantsInput) return this.#takeInput(parts) === 'more';
+    if (state.controller.full) parts.outputs.flush();
     return false;
   }
 

@@ -164,6 +164,53 @@ describe('the execution controller', () => {
     assert.equal(controller.mayTrim, true);
   });
 
+  test('does not evict what may run', () => {
+    const target = new Keyed();
+    const controller = controllerOf(target);
+    controller.offer(1, batch(['a', 1]));
+    assert.equal(controller.needs('a'), false, 'while it waits');
+    load(controller, target);
+    assert.equal(controller.needs('a'), true);
+    controller.step();
+    assert.equal(controller.needs('a'), false);
+  });
+
+  test('runs what has completed in portions, and input is wanted beside it, but no more than it needs', () => {
+    const target = new Keyed();
+    const controller = new AsyncExecutionController(
+      target,
+      { inFlightMax: 1e6, bytesInFlightMax: 1e9 },
+      (key) => key,
+    );
+    let next = 0;
+    const offer = (): void => {
+      const values = Array.from({ length: 1024 }, (): Value => [`k${next++}`, 1]);
+      controller.offer(1, batch(...values));
+    };
+    // One load a batch, twenty of them under way: nothing else is to be done until the first ends.
+    const loads: LoadGroup[] = [];
+    const turn = (): void => {
+      if (controller.wantsInput) offer();
+      if (controller.lackingKeys > 0) loads.push(controller.beginLoad());
+    };
+    while (loads.length < 20) turn();
+    target.arrive(target.missing);
+    for (const group of loads.splice(0)) controller.endLoad(group);
+    const flood = controller.inFlight;
+    controller.step();
+    assert.equal(target.log.length, 1024, 'one portion');
+    assert.equal(controller.wantsInput, true, 'as much as has left');
+    // From now on five loads are under way at a time: what is beyond them is not needed, and leaves.
+    for (let round = 0; round < 100; round++) {
+      turn();
+      target.arrive(target.missing);
+      target.missing.clear();
+      if (loads.length > 5) controller.endLoad(loads.shift()!);
+      assert.equal(controller.step(), true, `busy in round ${round}`);
+    }
+    assert.ok(controller.inFlight < flood / 2, `${controller.inFlight} of ${flood} are left`);
+  });
+
   test('says what waits in an order that can be replayed; records without a key are run before', () => {
     const target = new Keyed();
     const controller = controllerOf(target);
@@ -205,15 +252,41 @@ const events: fc.Arbitrary<Event[]> = fc.array(
   { maxLength: 60 },
 );
 
+/** Offers what a script says, and keeps what was asked for. */
+class Script {
+  readonly asked: string[] = [];
+  readonly #counts = new Map<string, number>();
+  readonly #controller: AsyncExecutionController<string>;
+
+  constructor(controller: AsyncExecutionController<string>) {
+    this.#controller = controller;
+  }
+
+  offer(keys: readonly number[]): void {
+    const values = keys.map((number): Value => {
+      const name = `k${number}:`;
+      const count = (this.#counts.get(name) ?? 0) + 1;
+      this.#counts.set(name, count);
+      this.asked.push(`${name}${count}`);
+      return [name, count];
+    });
+    this.#controller.offer(1, batch(...values));
+  }
+
+  offerMarker(): void {
+    this.asked.push(`marker ${this.asked.length}`);
+    this.#controller.offerMarker(this.asked.at(-1)!);
+  }
+}
+
 /** Plays events, then lets everything end; returns what was done and what was asked for, by epoch. */
 function play(
-  script: readonly Event[],
+  events: readonly Event[],
   target: Keyed,
 ): { readonly done: string[]; readonly asked: string[] } {
   const controller = controllerOf(target);
-  const asked: string[] = [];
+  const script = new Script(controller);
   const loads: { readonly group: LoadGroup; readonly keys: readonly string[] }[] = [];
-  const counts = new Map<string, number>();
   const begin = (): void => {
     loads.push({ group: controller.beginLoad(), keys: [...target.missing] });
     target.missing.clear();
@@ -223,19 +296,10 @@ function play(
     target.arrive(ended!.keys);
     controller.endLoad(ended!.group);
   };
-  for (const event of script) {
-    if (event.kind === 'batch') {
-      const values = event.keys.map((number): Value => {
-        const name = `k${number}:`;
-        counts.set(name, (counts.get(name) ?? 0) + 1);
-        asked.push(`${name}${counts.get(name)!}`);
-        return [name, counts.get(name)!];
-      });
-      controller.offer(1, batch(...values));
-    } else if (event.kind === 'marker') {
-      asked.push(`marker ${asked.length}`);
-      controller.offerMarker(asked.at(-1)!);
-    } else if (event.kind === 'load') begin();
+  for (const event of events) {
+    if (event.kind === 'batch') script.offer(event.keys);
+    else if (event.kind === 'marker') script.offerMarker();
+    else if (event.kind === 'load') begin();
     else if (event.kind === 'arrive' && loads.length > 0) end(event.which);
     else if (event.kind === 'evict') target.near.delete(`k${event.key}:`);
     else controller.step();
@@ -246,7 +310,7 @@ function play(
     while (loads.length > 0) end(round);
     controller.step();
   }
-  return { done: target.log, asked };
+  return { done: target.log, asked: script.asked };
 }
 
 /** By key, with the marker before each record. */
@@ -386,47 +450,49 @@ describe('whatever order functions end in', () => {
 
   test('one runs at a time of each key, in order, and none across a marker', () => {
     fc.assert(
-      fc.property(suspended, (script) => {
+      fc.property(suspended, (sequence) => {
         const target = new Suspending();
         const controller = controllerOf(target);
         target.controller = controller;
-        const asked: string[] = [];
-        const counts = new Map<string, number>();
-        const settle = (): void => {
-          const group = controller.beginLoad();
-          target.arrive(target.missing);
-          target.missing.clear();
-          controller.endLoad(group);
-        };
-        for (const event of script) {
-          if (event.kind === 'batch') {
-            const values = event.keys.map((number): Value => {
-              const name = `k${number}:`;
-              counts.set(name, (counts.get(name) ?? 0) + 1);
-              asked.push(`${name}${counts.get(name)!}`);
-              return [name, counts.get(name)!];
-            });
-            controller.offer(1, batch(...values));
-          } else if (event.kind === 'marker') {
-            asked.push(`marker ${asked.length}`);
-            controller.offerMarker(asked.at(-1)!);
-          } else if (event.kind === 'load') settle();
+        const script = new Script(controller);
+        for (const event of sequence) {
+          if (event.kind === 'batch') script.offer(event.keys);
+          else if (event.kind === 'marker') script.offerMarker();
+          else if (event.kind === 'load') load(controller, target);
           else if (event.kind === 'end') target.endOne(event.which);
-          else if (event.kind === 'evict' && !controller.isRunning(`k${event.key}:`))
+          else if (event.kind === 'evict' && !controller.needs(`k${event.key}:`))
             target.near.delete(`k${event.key}:`);
           else controller.step();
         }
         for (let round = 0; !controller.idle; round++) {
           assert.ok(round < 2000, 'comes to an end');
-          settle();
+          load(controller, target);
           controller.step();
           target.endOne(round);
         }
         assert.deepEqual(target.overlaps, []);
-        assert.deepEqual(byKey(target.log), byKey(asked));
+        assert.deepEqual(byKey(target.log), byKey(script.asked));
       }),
       { numRuns: 500 },
     );
+  });
+
+  test('one that ends before it returns lets the next record of its key run', () => {
+    const target = new Suspending();
+    const controller = controllerOf(target);
+    target.controller = controller;
+    target.start = (key, name) => {
+      controller.begin(key, () => {
+        target.log.push(name);
+        controller.end(key);
+      });
+    };
+    controller.offer(1, batch(['k:', 1], ['k:', 2], ['j:', 1]));
+    load(controller, target);
+    while (controller.step());
+    assert.deepEqual(target.log, ['k:1', 'j:1', 'k:2']);
+    assert.equal(controller.idle, true);
+    assert.equal(controller.blockedKeys, 0);
   });
 
   test('a function that is no record’s follows the one under way, and records follow it', () => {

@@ -13,23 +13,25 @@
  *      lack nothing run before it: no record is ever behind a watermark that it came before.
  *  E3  Whoever waits has noted what it misses, or waits behind one of its key that has, or that runs.
  *  E4  `inFlight` is the number of records that wait or run, `bytesInFlight` what those that wait take; at either limit no more are taken.
- *  E5  A step runs what has completed before it runs what was held back, and that in portions: neither completions nor input starve.
+ *  E5  A step runs what has completed before it runs what was held back, both in portions: neither completions nor input starve.
+ *  E6  While something that has completed waits to be run, no input is taken beyond what keeps the task busy (`in-flight-window.ts`).
  *
- * Cost: where nothing is missing, one call per batch beside the operator's own check; while keys wait, a look into a filter per record;
- * a record that waits costs an object and a Map entry for its key. No promise per record: what waits is grouped by the load that it
- * waits for.
+ * Cost: where nothing is missing, one call per batch beside the operator's own check; while keys wait, a look into an index per record;
+ * a record that waits costs some columns (`waiting-keys.ts`) and no object. No promise per record: what waits is grouped by the load that
+ * it waits for.
  */
-import { NumberMap } from '../base/number-map.ts';
-import { NO_TIMESTAMP, type RecordBatch } from '../types/record-batch.ts';
-import { KeyFilter } from './key-filter.ts';
+import { BATCH_SIZE_MAX, NO_TIMESTAMP, type RecordBatch } from '../types/record-batch.ts';
+import { InFlightWindow } from './in-flight-window.ts';
 import {
   BatchGatherer,
-  batchesOf,
   type Epoch,
   type InputNumber,
+  type KeyNumber,
+  KeyQueue,
+  type Origin,
+  PHASE,
   type WaitingBatch,
-  WaitingKey,
-  type WaitingRecord,
+  WaitingKeys,
   without,
 } from './waiting-keys.ts';
 
@@ -37,8 +39,10 @@ import {
 export interface RecordGate {
   /** Every record is to be told, not only those that lack something. */
   readonly attentive: boolean;
-  /** Something of that key waits or runs: its records wait too, and nothing need be noted for them yet. */
-  blocked(key: unknown): boolean;
+  /** Only where it is attentive: whether those that lack nothing are to be told although `joins` was asked about them. */
+  readonly thorough: boolean;
+  /** Something of that key waits or runs, and now this record too. It is not told again, and nothing need be noted for it yet. */
+  joins(index: number, key: unknown): boolean;
   /** `key` is that of record `index`; `ready` whether all that it reads is resident. */
   record(index: number, key: unknown, ready: boolean): void;
 }
@@ -69,7 +73,7 @@ export interface ControllerLimits {
 
 /** What a load is for. */
 export interface LoadGroup {
-  readonly keys: readonly WaitingKey[];
+  readonly keys: readonly KeyNumber[];
   /** A marker or timers wait for it. */
   readonly urgent: boolean;
 }
@@ -95,26 +99,27 @@ type Held<M> =
 const ROUNDS_PATIENT = 3;
 /** E5: batches and markers that were held back, per step. */
 const HELD_PER_STEP = 8;
-
+/** E5: keys whose records may run, per step: of one record each, as many as a batch of input brings. */
+const LISTED_PER_STEP = BATCH_SIZE_MAX;
 export class AsyncExecutionController<M> {
   readonly #target: ControllerTarget<M>;
   readonly #limits: ControllerLimits;
   readonly #identify: (key: unknown) => unknown;
-  readonly #keys = new NumberMap<WaitingKey>();
-  readonly #filter = new KeyFilter();
+  readonly #keys = new WaitingKeys();
+  /** Functions that follow the one under way, by key. */
+  readonly #starts = new Map<KeyNumber, (() => void)[]>();
   /** Keys that wait for the next load. */
-  #lacking: WaitingKey[] = [];
+  #lacking: KeyNumber[] = [];
   /** Keys whose first record may run. */
-  #listed: WaitingKey[] = [];
+  readonly #listed = new KeyQueue();
   /** What came behind a marker, and the marker. */
   #held: Held<M>[] = [];
   #heldRecords = 0;
   #heldBytes = 0;
-  #waitingRecords = 0;
-  #waitingBytes = 0;
   /** Records that have had to wait, ever. */
   deferredRecords = 0;
   #running = 0;
+  readonly #window = new InFlightWindow();
   #starving = 0;
   /** Records and markers stand still for timers whose state is being loaded. */
   #paused = false;
@@ -130,12 +135,13 @@ export class AsyncExecutionController<M> {
   #round = 0;
   /** Keys of the batch being run, where records are handed over one by one. */
   readonly #seen = new Set<unknown>();
-  /** Indexes of a batch's records that wait. */
-  readonly #deferred: number[] = [];
+  /** Indexes of a batch's records that wait, so many. */
+  #deferred = new Uint32Array(BATCH_SIZE_MAX);
+  #deferrals = 0;
   #current: { readonly input: InputNumber; readonly batch: RecordBatch<unknown> } | undefined;
-  /** Of the records of the current batch. */
-  #recordBytes = -1;
-  readonly #gate: { attentive: boolean } & Pick<RecordGate, 'blocked' | 'record'>;
+  /** Of the records of the current batch; undefined until one waits. */
+  #origin: Origin | undefined;
+  readonly #gate: { attentive: boolean } & Omit<RecordGate, 'attentive'>;
 
   constructor(
     target: ControllerTarget<M>,
@@ -147,7 +153,8 @@ export class AsyncExecutionController<M> {
     this.#identify = identify;
     this.#gate = {
       attentive: false,
-      blocked: (key) => this.#isBlocked(key),
+      thorough: target.oneByOne,
+      joins: (index, key) => this.#joins(index, key),
       record: target.oneByOne
         ? (index, key, ready) => this.#recordOfOne(index, key, ready)
         : (index, key, ready) => this.#record(index, key, ready),
@@ -155,11 +162,11 @@ export class AsyncExecutionController<M> {
   }
 
   get inFlight(): number {
-    return this.#waitingRecords + this.#heldRecords + this.#running;
+    return this.#keys.records + this.#heldRecords + this.#running;
   }
 
   get bytesInFlight(): number {
-    return this.#waitingBytes + this.#heldBytes;
+    return this.#keys.bytes + this.#heldBytes;
   }
 
   get blockedKeys(): number {
@@ -184,9 +191,14 @@ export class AsyncExecutionController<M> {
     );
   }
 
+  /** E4, E6 */
+  get wantsInput(): boolean {
+    return !this.full && this.#window.admits(this.inFlight, this.#listed.length);
+  }
+
   /** Nothing waits and nothing runs. */
   get idle(): boolean {
-    return this.#waitingRecords === 0 && this.#held.length === 0 && this.#running === 0;
+    return this.#keys.records === 0 && this.#held.length === 0 && this.#running === 0;
   }
 
   /** `step` has something to do. */
@@ -197,12 +209,12 @@ export class AsyncExecutionController<M> {
 
   /** Whether what is resident may be evicted, but for keys in use. */
   get mayTrim(): boolean {
-    return this.#starving === 0 && this.#listed.length === 0 && this.#urgent === 'none';
+    return this.#starving === 0 && this.#urgent === 'none';
   }
 
-  /** A function of that key is under way. */
-  isRunning(id: unknown): boolean {
-    return this.#running > 0 && (this.#keys.get(id)?.running ?? 0) > 0;
+  /** A function of that key is under way, or its records may run: its state is not to be evicted. */
+  needs(id: unknown): boolean {
+    return this.#keys.is(this.#keys.find(id), PHASE.runs | PHASE.listed);
   }
 
   /** A marker has begun to take effect, or is about to. */
@@ -229,15 +241,25 @@ export class AsyncExecutionController<M> {
   }
 
   offer(input: InputNumber, batch: RecordBatch<unknown>): void {
+    const starved = this.#listed.length === 0;
     if (this.#mayRun) {
       this.#epoch = this.#newest;
       this.#run(input, batch);
-      return;
-    }
+    } else this.#hold(input, batch);
+    if (starved) this.#window.starved(this.inFlight);
+  }
+
+  /** Prepares records that run later. */
+  #hold(input: InputNumber, batch: RecordBatch<unknown>): void {
     const keys: unknown[] = [];
     this.#target.prepare(input, batch, {
       attentive: true,
-      blocked: (key) => this.#isBlocked(key),
+      thorough: true,
+      joins: (index, key) => {
+        if (!this.#isBlocked(this.#keys.find(this.#identify(key)))) return false;
+        keys[index] = key;
+        return true;
+      },
       record: (index, key) => {
         keys[index] = key;
       },
@@ -257,21 +279,28 @@ export class AsyncExecutionController<M> {
 
   /** Begins a function of this key, of a record or another; if one is under way, when that has ended. */
   begin(key: unknown, start: () => void): void {
-    const waiting = this.#enter(key, this.#identify(key));
-    waiting.running++;
+    const id = this.#identify(key);
+    const n = this.#keys.find(id) || this.#keys.add(key, id);
+    const running = this.#keys.changeRunning(n, 1);
     this.#running++;
-    if (waiting.running === 1) start();
-    else (waiting.starts ??= []).push(start);
+    if (running === 1) start();
+    else if (running === 2) this.#starts.set(n, [start]);
+    else this.#starts.get(n)!.push(start);
   }
 
   /** It has ended: the key's next function or record may run. */
   end(key: unknown): void {
-    const waiting = this.#keys.get(this.#identify(key))!; // it has begun
-    waiting.running--;
+    const n = this.#keys.find(this.#identify(key)); // it has begun
+    this.#keys.changeRunning(n, -1);
     this.#running--;
-    const next = waiting.starts?.shift();
-    if (next === undefined) this.#settle(waiting);
-    else next();
+    const starts = this.#starts.get(n);
+    if (starts === undefined) {
+      this.#settle(n);
+      return;
+    }
+    const next = starts.shift()!;
+    if (starts.length === 0) this.#starts.delete(n);
+    next();
   }
 
   /** Runs what may run now (E5). False: nothing could be done. */
@@ -299,13 +328,17 @@ export class AsyncExecutionController<M> {
     this.#lacking = [];
     const urgent = this.#urgent === 'noted';
     if (urgent) this.#urgent = 'loading';
-    return { keys, urgent };
+    const group = { keys, urgent };
+    this.#window.began(group, this.#listed.length);
+    return group;
   }
 
-  endLoad({ keys, urgent }: LoadGroup): void {
-    for (const key of keys) {
-      key.lacks = false;
-      this.#settle(key);
+  endLoad(group: LoadGroup): void {
+    const { keys, urgent } = group;
+    this.#window.ended(group);
+    for (const n of keys) {
+      this.#keys.unmark(n, PHASE.lacks);
+      this.#settle(n);
     }
     if (!urgent) return;
     this.#urgent = 'none';
@@ -331,7 +364,7 @@ export class AsyncExecutionController<M> {
 
   /** All that waits, in an order that keeps E1 and E2. */
   waiting(): readonly WaitingItem<M>[] {
-    return [...batchesOf(this.#keys.values()), ...this.#held];
+    return [...this.#keys.batches(), ...this.#held];
   }
 
   /** What comes now need not be held back. */
@@ -365,172 +398,157 @@ export class AsyncExecutionController<M> {
     return true;
   }
 
-  #enter(key: unknown, id: unknown): WaitingKey {
-    let waiting = this.#keys.get(id);
-    if (waiting !== undefined) return waiting;
-    waiting = new WaitingKey(key, id);
-    this.#keys.set(id, waiting);
-    this.#filter.add(id);
-    return waiting;
-  }
-
-  #leave(waiting: WaitingKey): void {
-    this.#keys.delete(waiting.id);
-    this.#filter.remove(waiting.id);
-  }
-
   /** Lists the key if its first record may run, forgets it if there is nothing more to it. */
-  #settle(waiting: WaitingKey): void {
-    if (waiting.running > 0 || waiting.lacks || waiting.listed) return;
-    if (waiting.records.length === 0) {
-      this.#leave(waiting);
+  #settle(n: KeyNumber): void {
+    const keys = this.#keys;
+    if (!keys.isQuiet(n)) return;
+    if (!keys.hasRecords(n)) {
+      keys.remove(n);
       return;
     }
-    waiting.listed = true;
-    this.#listed.push(waiting);
+    keys.mark(n, PHASE.listed);
+    this.#listed.push(n);
   }
 
   #runListed(): boolean {
-    if (this.#listed.length === 0) return false;
-    const keys = this.#listed;
-    this.#listed = [];
+    const keys = this.#listed.take(LISTED_PER_STEP);
+    this.#window.ran(this.#listed.length);
+    if (keys.length === 0) return false;
     if (this.#target.oneByOne) this.#runFirsts(keys);
     else this.#runAll(keys);
     return true;
   }
 
-  #runAll(keys: readonly WaitingKey[]): void {
-    let rounds = 0;
+  /** @hot bench/aec.ts */
+  #runAll(listed: readonly KeyNumber[]): void {
+    const keys = this.#keys;
+    const gatherer = new BatchGatherer();
+    let most = 0;
     let earliest = this.#newest;
-    for (const waiting of keys) {
-      this.#leave(waiting);
-      for (const { bytes, epoch } of waiting.records) {
-        this.#waitingBytes -= bytes;
-        epoch.waiting--;
-      }
-      const { epoch } = waiting.records[0]!; // the earliest of the key
+    for (const n of listed) {
+      const epoch = keys.takeAll(n, gatherer);
       if (epoch.number < earliest.number) earliest = epoch;
-      this.#waitingRecords -= waiting.records.length;
-      if (waiting.rounds > ROUNDS_PATIENT) this.#starving--;
-      if (waiting.rounds > rounds) rounds = waiting.rounds;
+      const rounds = keys.roundsOf(n);
+      if (rounds > ROUNDS_PATIENT) this.#starving--;
+      if (rounds > most) most = rounds;
+      keys.remove(n);
     }
-    this.#round = rounds;
+    this.#round = most;
     this.#epoch = earliest;
-    for (const { input, batch } of batchesOf(keys)) this.#run(input, batch);
+    for (const { input, batch } of gatherer.take()) this.#run(input, batch);
     this.#round = 0;
   }
 
   /** The first record of each key; the next ones when it has been processed to its end. */
-  #runFirsts(keys: readonly WaitingKey[]): void {
+  #runFirsts(listed: readonly KeyNumber[]): void {
+    const keys = this.#keys;
     const gatherer = new BatchGatherer();
-    for (const waiting of keys) {
-      waiting.listed = false;
-      if (waiting.running > 0) continue;
-      const record = waiting.records.shift()!;
-      waiting.offered = record;
-      this.#waitingRecords--;
-      this.#waitingBytes -= record.bytes;
-      record.epoch.waiting--;
-      if (waiting.rounds > ROUNDS_PATIENT) this.#starving--;
-      gatherer.add(waiting.key, record);
+    for (const n of listed) {
+      keys.unmark(n, PHASE.listed);
+      if (keys.is(n, PHASE.runs)) continue;
+      keys.offer(n, gatherer);
+      if (keys.roundsOf(n) > ROUNDS_PATIENT) this.#starving--;
     }
     for (const { input, batch } of gatherer.take()) this.#run(input, batch);
-    for (const waiting of keys) {
-      if (waiting.offered === undefined) continue;
-      waiting.offered = undefined;
-      this.#settle(waiting);
+    for (const n of listed) {
+      if (!keys.is(n, PHASE.offered)) continue;
+      keys.settleOffered(n);
+      this.#settle(n);
     }
   }
 
   /** @hot bench/aec.ts */
   #run(input: InputNumber, batch: RecordBatch<unknown>): void {
     this.#current = { input, batch };
-    this.#recordBytes = -1;
+    this.#origin = undefined;
     const { oneByOne } = this.#target;
     this.#gate.attentive = oneByOne || this.#keys.size > 0;
     if (oneByOne) this.#seen.clear();
+    const size = batch.values.length;
+    if (size > this.#deferred.length) this.#deferred = new Uint32Array(size);
     this.#target.prepare(input, batch, this.#gate);
-    const deferred = this.#deferred;
-    if (deferred.length === 0) {
+    const deferrals = this.#deferrals;
+    if (deferrals === 0) {
       this.#target.process(input, batch);
       return;
     }
-    const ready = without(batch, deferred);
-    deferred.length = 0;
+    this.#deferrals = 0;
+    const ready = without(batch, this.#deferred, deferrals);
     if (ready !== undefined) this.#target.process(input, ready);
   }
 
-  #isBlocked(key: unknown): boolean {
-    const id = this.#identify(key);
-    if (!this.#filter.mayHave(id)) return false;
-    const waiting = this.#keys.get(id);
-    return waiting !== undefined && waiting.offered === undefined;
+  #isBlocked(n: KeyNumber): boolean {
+    return n !== 0 && !this.#keys.is(n, PHASE.offered);
   }
 
   /** @hot bench/aec.ts. Most records find that nothing of their key waits. */
+  #joins(index: number, key: unknown): boolean {
+    const n = this.#keys.find(this.#identify(key));
+    if (!this.#isBlocked(n)) return false;
+    this.#defer(index, n);
+    return true;
+  }
+
+  /** @hot bench/aec.ts */
   #record(index: number, key: unknown, ready: boolean): void {
     const id = this.#identify(key);
-    if (ready && !this.#filter.mayHave(id)) return;
-    let waiting = this.#keys.get(id);
-    if (waiting === undefined) {
+    let n = this.#keys.find(id);
+    if (n === 0) {
       if (ready) return;
-      waiting = this.#enter(key, id);
-      this.#lacks(waiting, this.#round + 1);
+      n = this.#keys.add(key, id);
+      this.#lacks(n, this.#round + 1);
     }
-    this.#defer(index, waiting);
+    this.#defer(index, n);
   }
 
   #recordOfOne(index: number, key: unknown, ready: boolean): void {
+    const keys = this.#keys;
     const id = this.#identify(key);
-    const waiting = this.#keys.get(id);
-    if (waiting?.offered !== undefined) {
+    const known = keys.find(id);
+    if (keys.is(known, PHASE.offered)) {
       if (ready) {
-        waiting.rounds = 0;
+        keys.setRounds(known, 0);
         return;
       }
       // Still lacking: it stays the first.
-      const { offered } = waiting;
-      waiting.offered = undefined;
-      waiting.records.unshift(offered);
-      this.#waitingRecords++;
-      this.#waitingBytes += offered.bytes;
-      offered.epoch.waiting++;
-      this.#lacks(waiting, waiting.rounds + 1);
-      this.#deferred.push(index);
+      keys.putBack(known);
+      this.#lacks(known, keys.roundsOf(known) + 1);
+      this.#deferred[this.#deferrals++] = index;
       return;
     }
     const repeats = this.#seen.has(id);
-    if (waiting === undefined && ready && !repeats) {
+    if (known === 0 && ready && !repeats) {
       this.#seen.add(id);
       return;
     }
-    const entered = waiting ?? this.#enter(key, id);
-    if (waiting === undefined && !repeats) this.#lacks(entered, 1);
-    this.#defer(index, entered);
+    const n = known === 0 ? keys.add(key, id) : known;
+    if (known === 0 && !repeats) this.#lacks(n, 1);
+    this.#defer(index, n);
     // Behind one that runs now and need not be told when that has ended.
-    if (repeats) this.#settle(entered);
+    if (repeats) this.#settle(n);
   }
 
-  #lacks(waiting: WaitingKey, rounds: number): void {
-    waiting.rounds = rounds;
-    waiting.lacks = true;
+  #lacks(n: KeyNumber, rounds: number): void {
+    this.#keys.setRounds(n, rounds);
+    this.#keys.mark(n, PHASE.lacks);
     if (rounds > ROUNDS_PATIENT) this.#starving++;
-    this.#lacking.push(waiting);
+    this.#lacking.push(n);
     this.#gate.attentive = true;
   }
 
-  #defer(index: number, waiting: WaitingKey): void {
-    const { input, batch } = this.#current!;
-    if (this.#recordBytes === -1) this.#recordBytes = this.#target.bytesPerRecord(input, batch);
+  /** @hot bench/aec.ts */
+  #defer(index: number, n: KeyNumber): void {
+    const { batch } = this.#current!;
     const timestamp = batch.timestamps === null ? NO_TIMESTAMP : batch.timestamps[index]!;
-    const bytes = this.#recordBytes;
-    const epoch = this.#epoch;
-    const record: WaitingRecord = { input, value: batch.values[index], timestamp, bytes, epoch };
-    waiting.records.push(record);
-    epoch.waiting++;
-    this.#waitingRecords++;
-    this.#waitingBytes += bytes;
+    this.#keys.append(n, batch.values[index], timestamp, (this.#origin ??= this.#newOrigin()));
     this.deferredRecords++;
-    this.#deferred.push(index);
+    this.#deferred[this.#deferrals++] = index;
+  }
+
+  #newOrigin(): Origin {
+    const { input, batch } = this.#current!;
+    const stamped = batch.timestamps !== null;
+    const bytes = this.#target.bytesPerRecord(input, batch);
+    return { input, stamped, bytes, epoch: this.#epoch };
   }
 }

@@ -197,7 +197,12 @@ export class KeyedOperatorHarness {
       const record = (): void => {
         lacking++;
       };
-      this.#operator.prepareBatch?.(batch, { attentive: false, blocked: () => false, record });
+      this.#operator.prepareBatch?.(batch, {
+        attentive: false,
+        thorough: true,
+        joins: () => false,
+        record,
+      });
       if (lacking === 0) return;
       keyed.loadNow();
     }
