@@ -16,7 +16,6 @@
  * Requests: a flush puts one file; opening a table gets one range; a point read gets one block, found by filter in nearly all cases at
  * the first try; blocks that are adjacent share a request.
  */
-import { copyOf } from '../base/bytes.ts';
 import { internal } from '../base/errors.ts';
 import { inTurn } from '../base/in-turn.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -36,7 +35,14 @@ import { coversKey, type TableParts } from './table-format.ts';
 import { placedTable, type TableFiles } from './table-files.ts';
 import { ENTRY, ENTRY_EXPIRES, type TableMeta } from './table-meta.ts';
 import { TABLE_DEFAULTS, type TableOptions } from './table-writer.ts';
-import { firstTable, frozenPart, meets, rangeCursors, tableOf } from './tree-sources.ts';
+import {
+  firstTable,
+  frozenPart,
+  meets,
+  probeMemtable,
+  rangeCursors,
+  tableOf,
+} from './tree-sources.ts';
 import { applyEdit, EMPTY_VERSION, type TreeVersion, type VersionEdit } from './tree-version.ts';
 
 export interface TreeOptions {
@@ -54,6 +60,8 @@ export interface TreeParams {
   readonly yieldToLoop: () => Promise<void>;
   readonly options?: Partial<TreeOptions>;
   readonly version?: TreeVersion;
+  /** Told of every table that leaves although no version given out had it, neither at the beginning nor by `endEpoch`. */
+  readonly unnamed?: ((table: TableMeta) => void) | undefined;
   /** First epoch of this tree: above all epochs of `version`. Default 1. */
   readonly epoch?: number;
 }
@@ -77,6 +85,7 @@ export class LsmTree {
   readonly #yieldToLoop: () => Promise<void>;
   readonly #turn: () => Promise<void>;
   readonly #options: TreeOptions;
+  readonly #unnamed: TreeParams['unnamed'];
   readonly #open = new Map<string, OpenTable>();
   /** Outputs of a compaction that is under way. */
   readonly #prepared = new Map<string, OpenTable>();
@@ -107,10 +116,12 @@ export class LsmTree {
     this.#yieldToLoop = params.yieldToLoop;
     this.#turn = inTurn(params.yieldToLoop);
     this.#options = { ...TREE_DEFAULTS, ...params.options };
+    this.#unnamed = params.unnamed;
     this.#epoch = params.epoch ?? 1;
     this.#active = this.#newMemtable();
     this.#version = EMPTY_VERSION;
     if (params.version !== undefined) this.#install(params.version);
+    this.#giveOut();
   }
 
   get version(): TreeVersion {
@@ -309,12 +320,17 @@ export class LsmTree {
     this.#sealed = [...this.#newer, ...this.#sealed];
     this.#newer = [];
     this.#closing = undefined;
-    if (last === undefined) return this.#version;
+    if (last === undefined) return this.#giveOut();
     // An epoch without writes ends where the one before it does.
     const mark = this.#marks.get(last) ?? Promise.withResolvers<TreeVersion>();
     this.#marks.set(last, mark);
     await this.#flushUpTo(last);
     return mark.promise;
+  }
+
+  #giveOut(): TreeVersion {
+    for (const { tables } of this.#runs) for (const table of tables) table.givenOut = true;
+    return this.#version;
   }
 
   /** Writes out what is sealed by now; settles when it is durable and in the version. */
@@ -422,14 +438,14 @@ export class LsmTree {
   /** @hot L1. Undefined if something is missing; it is noted in `wants`, speculatively for all sources that may have the key. */
   #probe(key: Uint8Array, print: number, wants: Wants | undefined): Lookup | undefined {
     const lookup = new Lookup();
-    if (this.#probeMemtable(this.#active, key, print, lookup, wants !== undefined)) return lookup;
+    if (probeMemtable(this.#active, key, print, lookup, wants !== undefined)) return lookup;
     for (const memtable of this.#newer)
-      if (this.#probeMemtable(memtable, key, print, lookup, false)) return lookup;
+      if (probeMemtable(memtable, key, print, lookup, false)) return lookup;
     const closing = this.#closing;
     if (closing !== undefined)
-      if (this.#probeMemtable(closing, key, print, lookup, wants !== undefined)) return lookup;
+      if (probeMemtable(closing, key, print, lookup, wants !== undefined)) return lookup;
     for (const memtable of this.#sealed)
-      if (this.#probeMemtable(memtable, key, print, lookup, false)) return lookup;
+      if (probeMemtable(memtable, key, print, lookup, false)) return lookup;
     let missing = false;
     for (const { tables } of this.#runs) {
       const table = tableOf(tables, key);
@@ -442,23 +458,6 @@ export class LsmTree {
       }
     }
     return missing ? undefined : lookup;
-  }
-
-  /** `copy`: the answer has to outlive the next write. */
-  #probeMemtable(
-    memtable: Memtable,
-    key: Uint8Array,
-    print: number,
-    lookup: Lookup,
-    copy: boolean,
-  ): boolean {
-    const entry = memtable.find(key, 0, key.length, print);
-    if (entry !== -1) {
-      const kind = memtable.kinds[entry]! & ~ENTRY_EXPIRES;
-      const value = copy ? copyOf(memtable.value(entry)) : memtable.value(entry);
-      if (lookup.take(kind, value, memtable.expiryOf(entry))) return true;
-    }
-    return memtable.hidesOlder(key, 0, key.length);
   }
 
   /** `lookup` undefined: only note what would be needed. */
@@ -540,7 +539,9 @@ export class LsmTree {
     this.#sealed = this.#sealed.slice(0, -1);
     this.flushes++;
     this.flushedBytes += meta.length;
-    this.#marks.get(memtable)?.resolve(this.#version);
+    const mark = this.#marks.get(memtable);
+    if (mark === undefined) return;
+    mark.resolve(this.#giveOut());
     this.#marks.delete(memtable);
   }
 
@@ -580,7 +581,10 @@ export class LsmTree {
   }
 
   #forgetRetired(): void {
-    for (const table of this.#retired) this.#forget(table, true);
+    for (const table of this.#retired) {
+      this.#forget(table, true);
+      if (!table.givenOut) this.#unnamed?.(table.meta);
+    }
     this.#retired = [];
   }
 

@@ -21,6 +21,8 @@ export class OpenTable implements StoredFile, TailHolder {
   /** Undefined: they have not been fetched, or their memory was needed. */
   parts: TableParts | undefined;
   tailUsed = false;
+  /** It was part of a version that somebody was given: others may know the file. */
+  givenOut = false;
   readonly #tails: Tails | undefined;
   readonly #turn: () => Promise<void>;
   #opening: Promise<TableParts> | undefined;

@@ -1,10 +1,12 @@
 /** Where a tree's answers come from: tables of a run by key, and memtables as they are now. */
+import { copyOf } from '../base/bytes.ts';
 import { MemtableCursor } from './entry-cursor.ts';
 import { compareKeys, compareRanges } from './key-order.ts';
+import type { Lookup } from './lookup.ts';
 import { Memtable } from './memtable.ts';
 import type { OpenTable } from './open-table.ts';
 import { normalizeRanges } from './table-format.ts';
-import type { TableMeta } from './table-meta.ts';
+import { ENTRY_EXPIRES, type TableMeta } from './table-meta.ts';
 import type { TableOptions } from './table-writer.ts';
 
 /** @hot The first table of a run that does not end before the key. */
@@ -113,4 +115,21 @@ function lowerBound(memtable: Memtable, order: Uint32Array, key: Uint8Array): nu
     else high = middle;
   }
   return low;
+}
+
+/** @hot What a memtable says of a key; true when nothing older matters. `copy`: the answer has to outlive the next write. */
+export function probeMemtable(
+  memtable: Memtable,
+  key: Uint8Array,
+  print: number,
+  lookup: Lookup,
+  copy: boolean,
+): boolean {
+  const entry = memtable.find(key, 0, key.length, print);
+  if (entry !== -1) {
+    const kind = memtable.kinds[entry]! & ~ENTRY_EXPIRES;
+    const value = copy ? copyOf(memtable.value(entry)) : memtable.value(entry);
+    if (lookup.take(kind, value, memtable.expiryOf(entry))) return true;
+  }
+  return memtable.hidesOlder(key, 0, key.length);
 }

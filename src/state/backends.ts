@@ -15,6 +15,7 @@ import { localGauges, workerGauges } from './forst/forst-metrics.ts';
 import { ForstWorker } from './forst/forst-worker.ts';
 import { PackedFiles } from './forst/packed-files.ts';
 import { HashMapStateBackend } from './hashmap/hashmap-backend.ts';
+import { UnnamedFiles } from './forst/unnamed-files.ts';
 import type { StateBackend } from './keyed-state-backend.ts';
 
 /** What a backend may use of the worker that it serves. */
@@ -51,6 +52,8 @@ const PACK_BELOW_BYTES_DEFAULT = 256 * 1024;
 /** Ending the file of a larger one would hold the thread for tens of milliseconds. */
 const MEMTABLE_BYTES_MAX = 16 * 1024 * 1024;
 const MANAGED_BYTES_DEFAULT = 256 * 1024 * 1024;
+/** A read of this worker, such as an iterator over a map, takes no longer. */
+const UNNAMED_GRACE_MS_LEAST = 10 * 60 * 1000;
 /** Of the budget; the rest is for what nobody counts: garbage, requests on their way, the compaction thread (`bench -- state`). */
 const COUNTED_SHARE = 3 / 4;
 
@@ -83,6 +86,18 @@ function openForst(worker: BackendWorker): StateBackend {
       cacheBytes: (3 * managed) / 8,
       gauges: { ...workerGauges(blocks, disk, metered), ...localGauges(primary) },
       primary,
+      // Local files leave the machine when a checkpoint names them, unless there is a changelog.
+      unnamed:
+        primary === undefined || hasChangelog(config)
+          ? new UnnamedFiles({
+              store: metered,
+              timers: world.timers,
+              graceMs: Math.max(
+                UNNAMED_GRACE_MS_LEAST,
+                Number(config['execution.checkpointing.garbage-grace-period']),
+              ),
+            })
+          : undefined,
       // Nobody else reads this worker's disk.
       executor: primary === undefined ? openExecutor(worker) : undefined,
       nowMs: () => world.clock.wallMs(),

@@ -1,4 +1,5 @@
 /** A forst backend over a store in memory, for suites that know nothing of residency: whatever is stored can be read at once. */
+import type { Timers } from '../base/world.ts';
 import { copyOf } from '../base/bytes.ts';
 import type { BlockSource } from '../lsm/block-source.ts';
 import { openBlock } from '../lsm/block-trailer.ts';
@@ -11,6 +12,7 @@ import type { KeyedStateHandle } from '../state/snapshot.ts';
 import { ForstStateBackend } from '../state/forst/forst-state-backend.ts';
 import { ForstWorker } from '../state/forst/forst-worker.ts';
 import { LocalPrimary } from '../state/forst/local-primary.ts';
+import { UnnamedFiles } from '../state/forst/unnamed-files.ts';
 import { PackedFiles } from '../state/forst/packed-files.ts';
 import type { MemoryStore } from '../storage/memory-store.ts';
 import { MemoryDisk } from './memory-disk.ts';
@@ -27,6 +29,8 @@ export function forstInMemory(
     readonly memtableBytes?: number;
     readonly timersMost?: number;
     readonly tailBytesMax?: number;
+    /** When the grace period of files that no snapshot named is over. Default never. */
+    readonly graceTimers?: Pick<Timers, 'after'>;
     /** Working files are on local disk. */
     readonly local?: boolean;
   } = {},
@@ -81,6 +85,19 @@ export function forstInMemory(
       memtableBytes: options.memtableBytes ?? 4096,
       timersMost: options.timersMost,
       tailBytesMax: options.tailBytesMax,
+      unnamed:
+        options.graceTimers === undefined
+          ? undefined
+          : new UnnamedFiles({
+              store: {
+                delete: async (key) => {
+                  mirror.delete(key);
+                  await store.delete(key);
+                },
+              },
+              timers: options.graceTimers,
+              graceMs: 0,
+            }),
       table: { blockBytes: 512 },
       opensTablesAtRestore: true,
       compaction: { level0RunsMax: 2, level1Bytes: 4096, fileBytes: 2048 },

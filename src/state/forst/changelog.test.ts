@@ -1,6 +1,7 @@
 /** forst that writes out between checkpoints: any history equals plain maps, and a barrier finds only the tail. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Timer } from '../../base/world.ts';
 import { MemoryStore } from '../../storage/memory-store.ts';
 import type { ConditionalPut } from '../../storage/object-store.ts';
 import { forstInMemory } from '../../testing/forst-testing.ts';
@@ -73,7 +74,26 @@ const write = (keyed: KeyedStateBackend, store: MemoryStore): Promise<KeyedState
   return keyed.snapshot(checkpointId).write(new StoreSnapshotWriter(store, params));
 };
 
+/** Grace periods that end when the test says so: where nothing is being read. */
+class GraceTimers {
+  #due = new Set<() => void>();
+  fired = 0;
+
+  after(_delayMs: number, callback: () => void): Timer {
+    this.#due.add(callback);
+    return { cancel: () => void this.#due.delete(callback) };
+  }
+
+  fire(): void {
+    const due = this.#due;
+    this.#due = new Set();
+    this.fired += due.size;
+    for (const callback of due) callback();
+  }
+}
+
 class Job {
+  readonly graceTimers = new GraceTimers();
   readonly #random: SeededRandom;
   readonly #store = new MemoryStore();
   readonly #options: Options;
@@ -91,6 +111,7 @@ class Job {
       memtableBytes: random.pick([256, 4096]),
       cacheBytes: random.pick([0, 4000, 1 << 20]),
       local: random.chance(0.3),
+      graceTimers: this.graceTimers,
     };
   }
 
@@ -107,6 +128,7 @@ class Job {
   async #step(): Promise<void> {
     const random = this.#random;
     const kind = random.int(100);
+    if (random.chance(0.1)) this.graceTimers.fire();
     if (kind < 80) this.#change();
     else if (kind < 90) for (const { keyed } of this.#subtasks) keyed.residency!.trim();
     else if (kind < 95) for (let i = random.int(30); i > 0; i--) await Promise.resolve();
@@ -219,10 +241,15 @@ class Job {
 }
 
 test('any history of changes, checkpoints, compactions, crashes and rescales equals plain maps', async () => {
-  for (let seed = 1; seed <= SEEDS; seed++)
-    await new Job(seed).run().catch((cause: unknown) => {
+  let deleted = 0;
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const job = new Job(seed);
+    await job.run().catch((cause: unknown) => {
       throw new Error(`seed ${seed}`, { cause });
     });
+    deleted += job.graceTimers.fired;
+  }
+  assert.ok(deleted > SEEDS, `${deleted} files that no checkpoint named`);
 });
 
 /** Counts what reaches it. */
@@ -239,7 +266,8 @@ class CountingStore extends MemoryStore {
 async function storedAround(
   options: Options,
   { keys, rounds }: { readonly keys: number; readonly rounds: number },
-): Promise<{ readonly before: number; readonly after: number }> {
+  atTurn: () => void = () => {},
+): Promise<{ readonly before: number; readonly after: number; readonly unnamed: number }> {
   const store = new CountingStore();
   const backend = forstInMemory(store, { cacheBytes: 1 << 26, memtableBytes: 1 << 20, ...options });
   const { keyed, value, list } = await openSubtask(backend, store, {
@@ -254,10 +282,14 @@ async function storedAround(
     if (i % 100 < 99) continue;
     keyed.residency!.trim();
     await new Promise((resolve) => setImmediate(resolve));
+    atTurn();
   }
   const before = store.bytes;
-  await write(keyed, store);
-  return { before, after: store.bytes - before };
+  const { files } = await write(keyed, store);
+  const named = new Set(files!.map(({ object }) => object));
+  let unnamed = 0;
+  for await (const { key } of store.list('job/shared/')) if (!named.has(key)) unnamed++;
+  return { before, after: store.bytes - before, unnamed };
 }
 
 for (const local of [false, true]) {
@@ -281,4 +313,15 @@ test('what is hot enough to stay in the tail is written once, at the barrier', a
   );
   assert.equal(before, 0);
   assert.ok(after > 0);
+});
+
+test('what is merged away between two checkpoints is deleted, without a checkpoint that names it', async () => {
+  const graceTimers = new GraceTimers();
+  // Files of their own: packs are left alone.
+  const options = { tailBytesMax: 4000, graceTimers };
+  const amount = { keys: 1000, rounds: 3 };
+  const left = await storedAround(options, amount);
+  assert.ok(left.unnamed > 20, `${left.unnamed} files left`);
+  const { unnamed } = await storedAround(options, amount, () => graceTimers.fire());
+  assert.ok(unnamed < left.unnamed / 4, `${unnamed} of ${left.unnamed} files left`);
 });

@@ -23,6 +23,7 @@ import { type Gauges, treeGauges } from './forst-metrics.ts';
 import type { LocalPrimary } from './local-primary.ts';
 import type { FileRef } from '../snapshot.ts';
 import type { PackedFiles } from './packed-files.ts';
+import type { UnnamedFiles } from './unnamed-files.ts';
 
 export interface ForstWorkerParams {
   readonly store: ObjectStore;
@@ -41,6 +42,8 @@ export interface ForstWorkerParams {
   readonly compaction?: Partial<CompactionOptions>;
   /** `store`, where working files are on local disk until a checkpoint names them. */
   readonly primary?: LocalPrimary | undefined;
+  /** Deletes what trees gave up before a snapshot named it. Default: left to the sweep. */
+  readonly unnamed?: UnnamedFiles | undefined;
   /** Where larger compactions run. Default: here. */
   readonly executor?: CompactionExecutor | undefined;
   /** What the worker's backends share, told by one of them. */
@@ -96,7 +99,7 @@ export class ForstWorker {
     prefixLength: TableOptions['prefixLength'];
     yieldToLoop: () => Promise<void>;
   }): Promise<LsmTree> {
-    const { store, blocks, files, memtableBytes, table } = this.#params;
+    const { store, blocks, files, memtableBytes, table, unnamed } = this.#params;
     const epochs = params.version.runs.flatMap(({ tables }) => tables.map((meta) => meta.maxEpoch));
     const tree = new LsmTree({
       store,
@@ -104,6 +107,7 @@ export class ForstWorker {
       files: files.ofAttempt(params.attemptId),
       yieldToLoop: params.yieldToLoop,
       version: params.version,
+      unnamed: ({ object }) => unnamed?.giveUp(object),
       epoch: epochs.reduce((a, b) => Math.max(a, b), 0) + 1,
       options: {
         table: { ...TABLE_DEFAULTS, ...table, prefixLength: params.prefixLength },
@@ -251,6 +255,7 @@ export class ForstWorker {
   }
 
   async close(): Promise<void> {
+    this.#params.unnamed?.close();
     await this.#params.executor?.close();
     await this.#params.blocks.close();
     await this.#params.primary?.close();

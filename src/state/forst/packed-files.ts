@@ -15,6 +15,10 @@ import { generationOf } from '../object-owner.ts';
 /** A pack is written when it has grown to this, or when nothing more has come for a while. */
 const PACK_BYTES = 4 * 1024 * 1024;
 const LINGER_MS = 2;
+const PACK = 'pack-';
+
+/** Whether an object holds files of several trees. */
+export const isPack = (object: string): boolean => object.includes(`/shared/${PACK}`);
 
 interface Waiting {
   readonly bytes: Uint8Array;
@@ -102,7 +106,7 @@ export class PackedFiles {
     this.#waiting = [];
     this.#waitingBytes = 0;
     this.#timer = undefined;
-    const name = `pack-${this.#attemptId}-${this.#incarnation}-${this.#packs++}`;
+    const name = `${PACK}${this.#attemptId}-${this.#incarnation}-${this.#packs++}`;
     const object = `${this.#prefix}${name}`;
     const all = Buffer.concat(files.map(({ bytes }) => bytes));
     const stored = createObject(this.#store, object, all);
