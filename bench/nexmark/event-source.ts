@@ -12,6 +12,8 @@ export interface EventSourceOptions {
   readonly splits: number;
   /** Called when the first split of this thread is polled first. */
   readonly onStart: () => void;
+  /** Called when a split has been read. Default: it ends. Else it waits for more, which never comes, until it is closed. */
+  readonly onRead?: () => void;
 }
 
 export const batchesOf = (events: readonly Event[]): readonly RecordBatch<Event>[] =>
@@ -22,7 +24,7 @@ export const batchesOf = (events: readonly Event[]): readonly RecordBatch<Event>
 
 export function eventSource(
   batches: readonly RecordBatch<Event>[],
-  { splits: count, onStart }: EventSourceOptions,
+  { splits: count, onStart, onRead }: EventSourceOptions,
 ): Source<Event> {
   const splits: readonly SourceSplit[] = Array.from({ length: count }, (_, i) => ({
     id: `events-${i}-of-${count}`,
@@ -36,6 +38,7 @@ export function eventSource(
     createReader: () => ({
       openSplit: async ({ split, position }) => {
         let next = (position as number | undefined) ?? (split.data as number); // both made here
+        const closed = Promise.withResolvers<null>();
         return {
           poll: () => {
             if (!started) {
@@ -43,12 +46,16 @@ export function eventSource(
               onStart();
             }
             const batch = batches[next];
-            if (batch === undefined) return null;
+            if (batch === undefined) {
+              if (onRead === undefined) return null;
+              onRead();
+              return closed.promise;
+            }
             next += count;
             return batch;
           },
           position: () => next,
-          close: async () => {},
+          close: async () => closed.resolve(null),
         };
       },
       close: async () => {},
