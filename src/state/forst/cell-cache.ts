@@ -14,9 +14,8 @@ import { copyOf } from '../../base/bytes.ts';
 import type { Lookup } from '../../lsm/lookup.ts';
 import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import { ENTRY } from '../../lsm/table-meta.ts';
+import { type CellContext, inNamespace } from '../cells/cell-context.ts';
 import type { CellTable, StoredCell } from '../cells/cell-table.ts';
-import type { KeyContext } from '../cells/key-context.ts';
-import { CellHints } from './cell-hints.ts';
 import { type CellOwner, ForstCell } from './forst-cell.ts';
 import type { Address, Loads, LoadTarget } from './loads.ts';
 import { notResident } from './not-resident.ts';
@@ -34,7 +33,7 @@ const NO_VALUE = new Uint8Array(0);
 
 export interface CellCacheParams {
   readonly name: string;
-  readonly context: KeyContext;
+  readonly context: CellContext<ForstCell>;
   readonly tree: LsmTree;
   readonly writeBack: WriteBack;
   readonly loads: Loads;
@@ -48,12 +47,10 @@ export interface CellCacheParams {
 
 export class CellCache implements CellTable, CellOwner, LoadTarget {
   readonly name: string;
-  readonly context: KeyContext;
+  readonly context: CellContext<ForstCell>;
   readonly #params: CellCacheParams;
   readonly #tree: LsmTree;
   readonly #writeBack: WriteBack;
-  readonly #first = new Map<unknown, ForstCell>();
-  readonly #hints = new CellHints();
   #valueBytes = VALUE_BYTES_GUESS;
   #cell: ForstCell | undefined;
   #version = -1;
@@ -159,8 +156,7 @@ export class CellCache implements CellTable, CellOwner, LoadTarget {
 
   /** A noted entry has arrived. */
   arrive(address: Address, lookup: Lookup): void {
-    let cell = this.#first.get(address.keyId);
-    while (cell !== undefined && cell.namespaceId !== address.namespaceId) cell = cell.next;
+    let cell = inNamespace(this.context.headOf(this, address.keyId), address.namespaceId);
     if (cell?.complete === true) return;
     if (cell === undefined) cell = this.#join(new ForstCell(this, address, undefined));
     this.#complete(cell, lookup);
@@ -185,25 +181,14 @@ export class CellCache implements CellTable, CellOwner, LoadTarget {
 
   forgetCell(cell: ForstCell): void {
     this.#writeBack.release(cell);
-    this.#hints.forget(cell);
-    const head = this.#first.get(cell.keyId)!;
-    if (head === cell) {
-      if (cell.next === undefined) this.#first.delete(cell.keyId);
-      else this.#first.set(cell.keyId, cell.next);
-    } else {
-      let before = head;
-      while (before.next !== cell) before = before.next!;
-      before.next = cell.next;
-    }
+    this.context.unlink(cell.keyId, cell);
     this.#version = -1;
   }
 
   /** Cached cells that hold something, at the time of the call. */
   cells(): readonly ForstCell[] {
     const cells: ForstCell[] = [];
-    for (const head of this.#first.values())
-      for (let cell: ForstCell | undefined = head; cell !== undefined; cell = cell.next)
-        if (cell.present) cells.push(cell);
+    for (const cell of this.context.cellsOf(this)) if (cell.present) cells.push(cell);
     return cells;
   }
 
@@ -211,18 +196,11 @@ export class CellCache implements CellTable, CellOwner, LoadTarget {
   #cached(namespaceId: unknown): ForstCell | undefined {
     const { context } = this;
     if (this.#version === context.version && this.#namespaceId === namespaceId) return this.#cell;
-    const cell = this.#hints.find(context.keyId, namespaceId) ?? this.#look(namespaceId);
+    const cell = inNamespace(context.head(this), namespaceId);
     if (cell !== undefined) cell.referenced = true;
     this.#cell = cell;
     this.#version = context.version;
     this.#namespaceId = namespaceId;
-    return cell;
-  }
-
-  #look(namespaceId: unknown): ForstCell | undefined {
-    let cell = this.#first.get(this.context.keyId);
-    while (cell !== undefined && cell.namespaceId !== namespaceId) cell = cell.next;
-    if (cell !== undefined) this.#hints.keep(cell);
     return cell;
   }
 
@@ -287,9 +265,7 @@ export class CellCache implements CellTable, CellOwner, LoadTarget {
   }
 
   #join(cell: ForstCell): ForstCell {
-    cell.next = this.#first.get(cell.keyId);
-    this.#first.set(cell.keyId, cell);
-    this.#hints.keep(cell);
+    this.context.link(cell.keyId, cell);
     this.#writeBack.admit(cell, CELL_BYTES + LIVE_FACTOR * this.#valueBytes);
     this.#version = -1;
     return cell;

@@ -1,4 +1,5 @@
 /** An entry of the object cache: what is known of one (state, key, namespace), and how it differs from the tree. */
+import type { LinkedCell } from '../cells/cell-context.ts';
 import type { StoredCell } from '../cells/cell-table.ts';
 
 /** The table of a cell. */
@@ -9,7 +10,7 @@ export interface CellOwner {
   forgetCell(cell: ForstCell): void;
 }
 
-export class ForstCell implements StoredCell {
+export class ForstCell implements LinkedCell<ForstCell> {
   readonly owner: CellOwner;
   readonly key: unknown;
   readonly keyId: unknown;
@@ -18,6 +19,7 @@ export class ForstCell implements StoredCell {
   readonly namespaceId: unknown;
   value: unknown;
   next: ForstCell | undefined = undefined;
+  sibling: ForstCell | undefined = undefined;
   /** False: there is no value, and that is known. */
   present = true;
   /** False: `value` was folded since, on top of what the tree holds. */

@@ -21,7 +21,7 @@ import { schemaFromJson, schemaToJson } from '../../types/schema-json.ts';
 import type { Schema } from '../../types/schema.ts';
 import { buildState } from '../cells/build-state.ts';
 import { foldOf } from '../cells/fold-of.ts';
-import { KeyContext } from '../cells/key-context.ts';
+import { CellContext } from '../cells/cell-context.ts';
 import { elementSchema, hasTtl, refuseGeneric, storedSchema } from '../cells/stored-value.ts';
 import { expiryOfStored } from '../cells/stored-expiry.ts';
 import { UserKeyOrder } from '../cells/user-key-order.ts';
@@ -41,6 +41,7 @@ import type {
 } from '../keyed-state-backend.ts';
 import { CellCache } from './cell-cache.ts';
 import { registerGauges } from './forst-metrics.ts';
+import type { ForstCell } from './forst-cell.ts';
 import { ForstSnapshot } from './forst-snapshot.ts';
 import type { ForstWorker } from './forst-worker.ts';
 import { type WarmTable, warmUp } from './hot-blocks.ts';
@@ -75,7 +76,7 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
   readonly maxParallelism: number;
   readonly #params: KeyedBackendParams;
   readonly #worker: ForstWorker;
-  readonly #context: KeyContext;
+  readonly #context: CellContext<ForstCell>;
   readonly #registry: StateRegistry;
   readonly #writeBack: WriteBack;
   readonly #loads: Loads;
@@ -97,7 +98,7 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
     this.#worker = worker;
     this.keyGroupRange = params.keyGroupRange;
     this.maxParallelism = params.maxParallelism;
-    this.#context = new KeyContext(params);
+    this.#context = new CellContext<ForstCell>(params);
     this.#keyCodec = keyCodec(params.keySchema);
     this.#registry = new StateRegistry(
       params.operatorId,

@@ -11,9 +11,10 @@ import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import { keyCodec, keyIdentity } from '../../types/key-codec.ts';
 import type { Schema } from '../../types/schema.ts';
 import { fireTimers } from '../cells/fire-timers.ts';
-import type { KeyContext } from '../cells/key-context.ts';
+import type { CellContext } from '../cells/cell-context.ts';
 import { CellTimerService, type RestoredTimer, type TimerDomain } from '../cells/timer-service.ts';
 import type { KeyedBackendParams, TimerProgress, TimerTarget } from '../keyed-state-backend.ts';
+import type { ForstCell } from './forst-cell.ts';
 import { parseStateKey, type StateKeyWriter, timerTime } from './state-key.ts';
 import type { StateRegistry } from './state-registry.ts';
 import { type NextTimers, readNextTimers } from './timer-head.ts';
@@ -42,7 +43,7 @@ interface TimerStates {
 
 export interface ForstTimersParams {
   readonly backend: KeyedBackendParams;
-  readonly context: KeyContext;
+  readonly context: CellContext<ForstCell>;
   readonly tree: LsmTree;
   readonly writeBack: WriteBack;
   readonly registry: StateRegistry;

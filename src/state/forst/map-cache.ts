@@ -14,14 +14,13 @@ import type { ScannedEntry } from '../../lsm/merged-scan.ts';
 import { ENTRY } from '../../lsm/table-meta.ts';
 import type { MapState } from '../descriptor.ts';
 import type { MapRange, Namespaced, UserKeyRange } from '../keyed-state-backend.ts';
-import type { KeyContext } from '../cells/key-context.ts';
+import { type CellContext, inNamespace } from '../cells/cell-context.ts';
 import { MillraceError } from '../../base/errors.ts';
 import { ByteReader, copyOf } from '../../base/bytes.ts';
 import type { Codec } from '../../types/codec.ts';
 import { notResident } from './not-resident.ts';
 import type { OrderedEntry, UserKeyOrder } from '../cells/user-key-order.ts';
 import { ForstMapRange, type KnownEntries } from './map-range.ts';
-import { CellHints } from './cell-hints.ts';
 import { type CellOwner, ForstCell } from './forst-cell.ts';
 import type { Address, Loads, LoadTarget } from './loads.ts';
 import { parseStateKey, type StateKeyWriter } from './state-key.ts';
@@ -49,7 +48,7 @@ interface Contents {
 
 export interface MapCacheParams {
   readonly name: string;
-  readonly context: KeyContext;
+  readonly context: CellContext<ForstCell>;
   readonly tree: LsmTree;
   readonly writeBack: WriteBack;
   readonly loads: Loads;
@@ -66,8 +65,6 @@ export class MapCache
   implements MapState<unknown, unknown>, Namespaced<unknown>, CellOwner, LoadTarget
 {
   readonly #params: MapCacheParams;
-  readonly #first = new Map<unknown, ForstCell>();
-  readonly #hints = new CellHints();
   #namespace: unknown = undefined;
   #namespaceId: unknown = undefined;
 
@@ -233,16 +230,7 @@ export class MapCache
 
   forgetCell(cell: ForstCell): void {
     this.#params.writeBack.release(cell);
-    this.#hints.forget(cell);
-    const head = this.#first.get(cell.keyId)!;
-    if (head === cell) {
-      if (cell.next === undefined) this.#first.delete(cell.keyId);
-      else this.#first.set(cell.keyId, cell.next);
-      return;
-    }
-    let before = head;
-    while (before.next !== cell) before = before.next!;
-    before.next = cell.next;
+    this.#params.context.unlink(cell.keyId, cell);
   }
 
   #known(address: Address): KnownEntries {
@@ -322,23 +310,13 @@ export class MapCache
   }
 
   #cached(): ForstCell | undefined {
-    const { keyId } = this.#params.context;
-    const cell = this.#hints.find(keyId, this.#namespaceId) ?? this.#look(keyId);
+    const cell = inNamespace(this.#params.context.head(this), this.#namespaceId);
     if (cell !== undefined) cell.referenced = true;
     return cell;
   }
 
-  #look(keyId: unknown): ForstCell | undefined {
-    let cell = this.#first.get(keyId);
-    while (cell !== undefined && cell.namespaceId !== this.#namespaceId) cell = cell.next;
-    if (cell !== undefined) this.#hints.keep(cell);
-    return cell;
-  }
-
-  #cellOf(address: Address): ForstCell | undefined {
-    let cell = this.#first.get(address.keyId);
-    while (cell !== undefined && cell.namespaceId !== address.namespaceId) cell = cell.next;
-    return cell;
+  #cellOf({ keyId, namespaceId }: Address): ForstCell | undefined {
+    return inNamespace(this.#params.context.headOf(this, keyId), namespaceId);
   }
 
   #cellAt(address: Address): ForstCell {
@@ -360,9 +338,7 @@ export class MapCache
     const contents: Contents = { entries: new Map(), dirty: [] };
     const cell = new ForstCell(this, address, contents);
     cell.complete = false;
-    cell.next = this.#first.get(cell.keyId);
-    this.#first.set(cell.keyId, cell);
-    this.#hints.keep(cell);
+    this.#params.context.link(cell.keyId, cell);
     this.#params.writeBack.admit(cell, CELL_BYTES);
     return cell;
   }

@@ -10,12 +10,11 @@
  *      since is noted, and counts more.
  */
 import { copyOf } from '../../base/bytes.ts';
-import { NumberMap } from '../../base/number-map.ts';
 import { compareKeys } from '../../lsm/key-order.ts';
 import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import { ENTRY } from '../../lsm/table-meta.ts';
 import type { StoredCell, TimerTable } from '../cells/cell-table.ts';
-import type { KeyContext } from '../cells/key-context.ts';
+import type { CellContext } from '../cells/cell-context.ts';
 import type { Timer } from '../cells/timer-queue.ts';
 import { type CellOwner, ForstCell } from './forst-cell.ts';
 import type { StateKeyWriter } from './state-key.ts';
@@ -44,11 +43,10 @@ interface Change extends TimerPlace {
 }
 
 export class ForstTimerTable implements TimerTable, CellOwner {
-  readonly #context: KeyContext;
+  readonly #context: CellContext<ForstCell>;
   readonly #tree: LsmTree;
   readonly #writeBack: WriteBack;
   readonly #keys: StateKeyWriter;
-  readonly #first = new NumberMap<ForstCell>();
   /** T1; undefined: all timers are in memory. */
   #end: TimerPlace | undefined;
   headEnd: number;
@@ -62,7 +60,7 @@ export class ForstTimerTable implements TimerTable, CellOwner {
   #changes: Map<string, Change> | undefined;
 
   constructor(params: {
-    context: KeyContext;
+    context: CellContext<ForstCell>;
     tree: LsmTree;
     writeBack: WriteBack;
     keys: StateKeyWriter;
@@ -93,7 +91,7 @@ export class ForstTimerTable implements TimerTable, CellOwner {
 
   /** @hot */
   head(): StoredCell | undefined {
-    return this.#first.get(this.#context.keyId);
+    return this.#context.head(this);
   }
 
   add(namespace: unknown, namespaceId: unknown, value: unknown): StoredCell {
@@ -135,11 +133,7 @@ export class ForstTimerTable implements TimerTable, CellOwner {
   }
 
   cells(): readonly StoredCell[] {
-    const cells: StoredCell[] = [];
-    for (const head of this.#first.values())
-      for (let cell: ForstCell | undefined = head; cell !== undefined; cell = cell.next)
-        cells.push(cell);
-    return cells;
+    return [...this.#context.cellsOf(this)];
   }
 
   restoreCell(keyId: unknown, from: Omit<StoredCell, 'next'>): void {
@@ -149,7 +143,7 @@ export class ForstTimerTable implements TimerTable, CellOwner {
   /** T1: the latest timers leave for the tree, all that come after `end`. */
   spill(keyIdOf: (key: unknown) => unknown, timers: readonly Timer[], end: TimerPlace): void {
     for (const timer of timers) {
-      let cell = this.#first.get(keyIdOf(timer.key))!;
+      let cell = this.#context.headOf(this, keyIdOf(timer.key))!;
       while (cell.value !== timer) cell = cell.next!;
       if (cell.dirtyEpoch !== 0) this.writeCell(cell, cell.dirtyEpoch !== this.#writeBack.epoch);
       this.forgetCell(cell);
@@ -204,15 +198,7 @@ export class ForstTimerTable implements TimerTable, CellOwner {
   forgetCell(cell: ForstCell): void {
     this.#writeBack.release(cell);
     this.size--;
-    const head = this.#first.get(cell.keyId)!;
-    if (head === cell) {
-      if (cell.next === undefined) this.#first.delete(cell.keyId);
-      else this.#first.set(cell.keyId, cell.next);
-      return;
-    }
-    let before = head;
-    while (before.next !== cell) before = before.next!;
-    before.next = cell.next;
+    this.#context.unlink(cell.keyId, cell);
   }
 
   /** Those that memory has to hold now. */
@@ -266,8 +252,7 @@ export class ForstTimerTable implements TimerTable, CellOwner {
 
   #join(cell: ForstCell): void {
     this.size++;
-    cell.next = this.#first.get(cell.keyId);
-    this.#first.set(cell.keyId, cell);
+    this.#context.link(cell.keyId, cell);
   }
 
   #keyOf(cell: ForstCell): Uint8Array {

@@ -320,7 +320,7 @@ export class HashMapKeyedBackend implements KeyedStateBackend {
         last.cell.value = fold(last.cell.value, value);
         return;
       }
-      last = { keyId, cell: new Cell(key, keyGroup, namespace, namespaceId, value) };
+      last = { keyId, cell: new Cell(table, key, keyGroup, namespace, namespaceId, value) };
       table.restore(keyId, last.cell);
     });
     this.#states.set(name, { descriptor, table });
