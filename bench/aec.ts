@@ -111,6 +111,8 @@ interface Given {
   readonly awaits?: boolean;
   /** Watermarks and barriers come. */
   readonly interrupted?: boolean;
+  /** The function has timers, so that records do not pass watermarks. */
+  readonly timers?: boolean;
 }
 
 interface Figures {
@@ -139,13 +141,16 @@ async function measure({
   reads: openReads,
   interrupted = false,
   awaits = false,
+  timers = false,
 }: Given): Promise<Figures> {
   const keyed = await openKeyed();
   const reads = openReads?.();
   if (reads !== undefined) reads.keyed = keyed;
   const late: { state?: AsyncState } = {};
   const mails: (() => void)[] = [];
-  const operator = awaits ? awaitingOperator(keyed, late, mails) : countingOperator(keyed, reads);
+  const operator = awaits
+    ? awaitingOperator(keyed, late, mails)
+    : countingOperator(keyed, reads, timers);
   const batches = inputOf(records);
   await turn();
   const started = nowMs();
@@ -248,6 +253,7 @@ function awaitingOperator(
 function countingOperator(
   keyed: KeyedStateBackend,
   reads: LateReads | undefined,
+  timers: boolean,
 ): KeyedProcessOperator {
   const operator = new KeyedProcessOperator(
     {
@@ -258,6 +264,7 @@ function countingOperator(
         reads?.used((value as number) % KEYS);
         out.collect(value);
       },
+      ...(timers ? { onTimer: () => {} } : {}),
     },
     (value) => (value as number) % KEYS,
   );
@@ -366,18 +373,25 @@ export async function run({
   return { ...figures, ...(await interruptions(records * 2)), ...(await objectStore(quick)) };
 }
 
-/** Watermarks and barriers, against the same without. */
+/** Watermarks and barriers, against the same without: where records pass watermarks, and where timers keep them from it. */
 async function interruptions(records: number): Promise<Readonly<Record<string, number>>> {
-  const reads = (): LateReads => new LateReads(0.1, 23);
+  const given: Given = { records, reads: () => new LateReads(0.1, 23) };
   const calm: number[] = [];
-  const busy: number[] = [];
+  const passing: number[] = [];
+  const waiting: number[] = [];
   const barriersMs: number[] = [];
   for (let round = 0; round < 3; round++) {
-    calm.push((await measure({ records, reads })).perSecond);
-    const interrupted = await measure({ records, reads, interrupted: true });
-    busy.push(interrupted.perSecond);
-    barriersMs.push(...interrupted.barriersMs);
+    calm.push((await measure(given)).perSecond);
+    for (const timers of [false, true]) {
+      const interrupted = await measure({ ...given, interrupted: true, timers });
+      (timers ? waiting : passing).push(interrupted.perSecond);
+      barriersMs.push(...interrupted.barriersMs);
+    }
   }
   const p99 = barriersMs.toSorted((a, b) => a - b)[Math.floor(barriersMs.length * 0.99)]!;
-  return { watermarks_and_barriers_vs_none: best(busy) / best(calm), barrier_p99_ms: p99 };
+  return {
+    watermarks_and_barriers_vs_none: best(passing) / best(calm),
+    watermarks_and_barriers_with_timers_vs_none: best(waiting) / best(calm),
+    barrier_p99_ms: p99,
+  };
 }
