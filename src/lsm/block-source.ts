@@ -83,8 +83,11 @@ export interface BlockSource {
    * @throws `data` BLOCK_CORRUPT naming the object and the offset; `unavailable` from the store
    */
   read(reads: readonly BlockRead[], options: ReadOptions): Promise<readonly Uint8Array[]>;
-  /** A file that has just been written, whole: what of it goes to memory and to local disk. `bytes` must stay as they are. */
-  admit(file: StoredFile, bytes: Uint8Array, admission: Admission): void;
+  /**
+   * A file that has just been written, whole: what of it goes to memory and to local disk. @returns whether `bytes` are kept: then they must stay
+   * as they are
+   */
+  admit(file: StoredFile, bytes: Uint8Array, admission: Admission): boolean;
   /** This opening of the file is no longer read. `superseded`: nobody will open it again, as far as can be told; default false. */
   forget(file: StoredFile, superseded?: boolean): void;
   /** The blocks of that file that memory holds, the hottest first, at most `limit`: what a checkpoint lists as hot. */

@@ -356,12 +356,12 @@ export class LsmTree {
     );
   }
 
-  /** An output of a compaction that may be adopted later: what is hot in it goes to the caches. `bytes` must stay as they are. */
-  prepare(meta: TableMeta, bytes: Uint8Array, heat: Heat): void {
+  /** An output of a compaction that may be adopted later: what is hot in it goes to the caches. @returns as `BlockSource.admit` */
+  prepare(meta: TableMeta, bytes: Uint8Array, heat: Heat): boolean {
     const table = new OpenTable(meta, this.#blocks.tails, this.#turn);
     table.openFrom(bytes);
     this.#prepared.set(meta.id, table);
-    this.#blocks.admit(table, bytes, hotOutputs(table, heat));
+    return this.#blocks.admit(table, bytes, hotOutputs(table, heat));
   }
 
   /**

@@ -115,7 +115,7 @@ function mirroredBlocks(mirror: ReadonlyMap<string, Uint8Array>): BlockSource {
   return {
     resident,
     read: async (reads) => reads.map(({ file, block }) => resident(file, block)!),
-    admit: () => {},
+    admit: () => false,
     forget: () => {},
     hotBlocks: () => [],
     blocksOnDisk: () => [],

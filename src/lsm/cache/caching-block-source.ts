@@ -163,15 +163,17 @@ export class CachingBlockSource implements BlockSource {
     });
   }
 
-  admit(file: StoredFile, bytes: Uint8Array, { memory, disk }: Admission): void {
+  admit(file: StoredFile, bytes: Uint8Array, { memory, disk }: Admission): boolean {
+    let kept = false;
     if (disk === 'all' || this.#disk?.hasRoom(bytes.length) === true)
-      this.#disk?.putFile(file, bytes);
+      kept = this.#disk?.putFile(file, bytes) === true;
     else this.#admitToDisk(file, bytes, disk);
     for (const { index, offset, length } of memory) {
       const stored = copyOf(bytes, offset, offset + length);
       const place = { object: file.object, offset: file.offset + offset };
       this.#memory.insert(file.fileNo, index, openBlock(stored, place), true);
     }
+    return kept;
   }
 
   forget(file: StoredFile, superseded = false): void {

@@ -139,9 +139,9 @@ export class DiskCache {
     return [...hot];
   }
 
-  /** Writes a new file through. `bytes` must stay as they are. */
-  putFile(file: StoredFile, bytes: Uint8Array): void {
-    this.#put(this.#keyOf(file), WHOLE_FILE, bytes);
+  /** Writes a new file through. @returns whether it is being written: then `bytes` must stay as they are */
+  putFile(file: StoredFile, bytes: Uint8Array): boolean {
+    return this.#put(this.#keyOf(file), WHOLE_FILE, bytes);
   }
 
   /** Keeps a block that was fetched, as it is stored. `stored` must stay as it is. */
@@ -205,23 +205,24 @@ export class DiskCache {
   }
 
   /** D1, D2 */
-  #put(key: string, block: number, bytes: Uint8Array): void {
+  #put(key: string, block: number, bytes: Uint8Array): boolean {
     const { length } = bytes;
     if (this.#off || length > this.#params.budgetBytes / 4 || length > SEGMENT_BYTES_MAX / 2)
-      return;
+      return false;
     if (this.#queuedBytes > 0 && this.#queuedBytes + length > QUEUE_BYTES_MAX) {
       this.skipped++;
-      return;
+      return false;
     }
     const ownsSegment = block === WHOLE_FILE && length >= OWN_SEGMENT_SHARE * this.#segmentBytes;
     const segment = ownsSegment ? this.#newSegment(1) : this.#sharedSegment(length);
-    if (segment === undefined || !this.#makeRoom(length, segment)) return;
+    if (segment === undefined || !this.#makeRoom(length, segment)) return false;
     const position = segment.reserve(length);
     if (ownsSegment) segment.sealed = true;
     this.#bytes += length;
     this.#queuedBytes += length;
     this.#track(this.#write({ segment, key, block, position, length }, bytes));
     this.#saveSome();
+    return true;
   }
 
   async #write(extent: DiskExtent, bytes: Uint8Array): Promise<void> {

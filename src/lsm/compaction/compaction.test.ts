@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { copyOf } from '../../base/bytes.ts';
 import type { MessageLink } from '../../base/world.ts';
 import { MemoryStore } from '../../storage/memory-store.ts';
 import { SeededRandom } from '../../testing/seeded-random.ts';
@@ -238,8 +239,9 @@ describe('remote compaction', () => {
     const heat = tree.heatOf(removed);
     const { tables } = await compaction.run(task, new AbortController().signal, (meta, bytes) => {
       assert.ok(!written.has(meta.id));
-      written.set(meta.id, bytes);
-      tree.prepare(meta, bytes, heat);
+      written.set(meta.id, copyOf(bytes));
+      assert.equal(tree.prepare(meta, bytes, heat), false);
+      return false;
     });
     assert.deepEqual(
       tables.map(({ id }) => id),

@@ -79,9 +79,15 @@ export class LinkedCompaction implements CompactionExecutor {
 
   #receive({ id, written, result, error }: Response): void {
     const waiting = this.#waiting.get(id);
-    if (written !== undefined) waiting?.written?.(tableMetaFromJson(written.table), written.bytes);
+    if (written !== undefined) this.#take(written, waiting?.written);
     else if (result !== undefined) waiting?.resolve(result);
     else waiting?.reject(error === undefined ? lost() : fromWireError(error));
+  }
+
+  #take({ table, bytes }: Required<Response>['written'], written: OutputWritten | undefined): void {
+    if (written?.(tableMetaFromJson(table), bytes) === true) return;
+    // Files of many megabytes come faster than garbage is collected.
+    (bytes.buffer as ArrayBuffer).transfer(0); // it was transferred here, and nobody else has it
   }
 
   #lose(): void {
@@ -105,11 +111,13 @@ export function serveCompaction(
   let last: Promise<void> = Promise.resolve();
   const work = async ({ id, task }: Request): Promise<void> => {
     try {
-      const written: OutputWritten = (meta, bytes) =>
+      const written: OutputWritten = (meta, bytes) => {
         link.post(
           { id, written: { table: tableMetaToJson(meta), bytes } } satisfies Response,
           [bytes.buffer as ArrayBuffer], // a table writer's own; nobody here reads it any more
         );
+        return true;
+      };
       const result = await runTask(checkTask(task, 'a task'), { ...params, suffix: '', written });
       link.post({ id, result } satisfies Response);
     } catch (error) {

@@ -47,8 +47,8 @@ export interface CompactionParams {
   readonly written?: OutputWritten;
 }
 
-/** Is given each file of a result once it is durable, to keep: caches want what is in it. */
-export type OutputWritten = (meta: TableMeta, bytes: Uint8Array) => void;
+/** Is given each file of a result once it is durable: caches want what is in it. Answers whether it keeps `bytes`. */
+export type OutputWritten = (meta: TableMeta, bytes: Uint8Array) => boolean;
 
 export async function runCompaction(
   job: CompactionJob,

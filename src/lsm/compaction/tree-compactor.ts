@@ -98,9 +98,9 @@ export class TreeCompactor {
     }
     let heat: Heat | undefined;
     const added = await run(job, signal, (meta, bytes) => {
-      if (signal.aborted) return;
+      if (signal.aborted) return false;
       heat ??= tree.heatOf(removed);
-      tree.prepare(meta, bytes, heat);
+      return tree.prepare(meta, bytes, heat);
     });
     // The tree may have been closed meanwhile: then the result is garbage.
     if (signal.aborted) return;
