@@ -10,7 +10,7 @@ import type { Source } from '../src/connector/source.ts';
 import { valueState } from '../src/state/descriptor.ts';
 import { MeteringStore } from '../src/storage/metering-store.ts';
 import { t } from '../src/types/t.ts';
-import { DelayedStore } from './nexmark/delayed-store.ts';
+import { DelayedStore } from './delayed-store.ts';
 
 const { values: options } = parseArgs({
   options: {

@@ -17,11 +17,12 @@ import {
   median,
 } from './state/backend.ts';
 import { run as cacheFigures } from './cache.ts';
+import { DelayedStore } from './delayed-store.ts';
 import { changelogFigures } from './state/changelog.ts';
 import { bulkState } from './state/bulk.ts';
 import { benchRocksDb, benchTree } from './state/engine.ts';
 import { benchMemory } from './state/memory.ts';
-import { LateStore, localStore } from './state/stores.ts';
+import { localStore } from './state/stores.ts';
 
 export const USAGE = `  --entries N   keys of the engine comparison (10,000,000; quick 500,000)
   --small MB --large MB   states of the growth figures (100 and 10,000; quick 40 and 400); memory is measured over the large one
@@ -105,7 +106,7 @@ async function hot(folder: string, quick: boolean): Promise<Record<string, numbe
 async function changelog(folder: string, quick: boolean): Promise<Record<string, number>> {
   const changes = quick ? 200_000 : 1_000_000;
   stage(`a checkpoint after ${changes} changes, with a changelog and without`);
-  const figures = await changelogFigures(new LateStore(localStore(folder), REMOTE_MS), changes);
+  const figures = await changelogFigures(new DelayedStore(localStore(folder), REMOTE_MS), changes);
   await rm(folder, { recursive: true });
   return figures;
 }
@@ -150,7 +151,7 @@ async function sized(folder: string, megabytes: number, records: number): Promis
   const local = localStore(`${folder}/store`);
   const keys = Math.floor((megabytes * 1e6) / ENTRY_BYTES);
   const { one, two } = await bulkState(local, keys);
-  const remote = new LateStore(local, REMOTE_MS);
+  const remote = new DelayedStore(local, REMOTE_MS);
   const { durationMs, pauseMs } = await checkpoints(remote, {
     restore: one,
     keys,

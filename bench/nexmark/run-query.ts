@@ -10,7 +10,7 @@ import { StreamExecutionEnvironment } from '../../src/api/environment.ts';
 import { embeddedExecutor } from '../../src/cli/embedded.ts';
 import { MeteringStore, type StoreUsage } from '../../src/storage/metering-store.ts';
 import { checkpointsIn, type CheckpointFigures } from './checkpoint-figures.ts';
-import { DelayedStore } from './delayed-store.ts';
+import { DelayedStore } from '../delayed-store.ts';
 import { readEventFile } from './event-file.ts';
 import { batchesOf, eventSource } from './event-source.ts';
 import { type LatencyFigures, LatencyProbe } from './latency.ts';

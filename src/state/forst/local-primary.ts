@@ -15,13 +15,8 @@
 import { crc32 } from 'node:zlib';
 import { internal, MillraceError } from '../../base/errors.ts';
 import type { DiskFile, LocalDisk } from '../../base/local-disk.ts';
-import type {
-  ByteRange,
-  ConditionalPut,
-  ETag,
-  ObjectMeta,
-  ObjectStore,
-} from '../../storage/object-store.ts';
+import { ForwardingStore } from '../../storage/forwarding-store.ts';
+import type { ByteRange, ConditionalPut, ObjectStore } from '../../storage/object-store.ts';
 
 const DOWNLOADS_MAX = 4;
 /** Sweeps that a file outlives its last name by: reads that began before may still be under way. */
@@ -39,9 +34,8 @@ interface LocalFile {
   sweepsUnnamed: number;
 }
 
-export class LocalPrimary implements ObjectStore {
+export class LocalPrimary extends ForwardingStore {
   readonly #disk: LocalDisk;
-  readonly #remote: ObjectStore;
   readonly #log: (message: string, error: unknown) => void;
   readonly #uploadsAtOnce: boolean;
   readonly #files = new Map<string, LocalFile>();
@@ -57,8 +51,8 @@ export class LocalPrimary implements ObjectStore {
     /** A file counts as written when its upload has ended. Default false. */
     uploadsAtOnce?: boolean;
   }) {
+    super(params.remote);
     this.#disk = params.disk;
-    this.#remote = params.remote;
     this.#log = params.log;
     this.#uploadsAtOnce = params.uploadsAtOnce === true;
     // What a worker before this one left is in the checkpoints, or lost.
@@ -77,7 +71,11 @@ export class LocalPrimary implements ObjectStore {
   }
 
   /** To local disk, and on from there if that is wanted: then an upload that fails is left to the checkpoint (P1). */
-  async putIfAbsent(key: string, bytes: Uint8Array, signal?: AbortSignal): Promise<ConditionalPut> {
+  override async putIfAbsent(
+    key: string,
+    bytes: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<ConditionalPut> {
     if (this.#files.has(key) || this.#writing.has(key)) return { outcome: 'conflict' };
     this.#writing.add(key);
     try {
@@ -86,22 +84,22 @@ export class LocalPrimary implements ObjectStore {
       return { outcome: 'stored', etag: key };
     } catch (error) {
       this.#log('local disk refuses a file of forst, which goes to the object store', error);
-      return await this.#remote.putIfAbsent(key, bytes, signal);
+      return await this.inner.putIfAbsent(key, bytes, signal);
     } finally {
       this.#writing.delete(key);
     }
   }
 
   /** @throws `unavailable` LOCAL_FILE_LOST */
-  async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
+  override async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
     const local = this.#files.get(key);
     if (local === undefined) {
       this.#fetch(key);
-      return this.#remote.get(key, range, signal);
+      return this.inner.get(key, range, signal);
     }
     const into = new Uint8Array(range?.length ?? local.length);
     if (local.file.read(into, range?.offset ?? 0)) return into;
-    if (local.stored) return this.#remote.get(key, range, signal);
+    if (local.stored) return this.inner.get(key, range, signal);
     throw fileLost(key, 'cannot be read');
   }
 
@@ -127,33 +125,8 @@ export class LocalPrimary implements ObjectStore {
     }
   }
 
-  head(key: string, signal?: AbortSignal): Promise<ObjectMeta | undefined> {
-    return this.#remote.head(key, signal);
-  }
-
-  put(key: string, bytes: Uint8Array, signal?: AbortSignal): Promise<ETag> {
-    return this.#remote.put(key, bytes, signal);
-  }
-
-  putIfMatch(
-    key: string,
-    bytes: Uint8Array,
-    etag: ETag,
-    signal?: AbortSignal,
-  ): Promise<ConditionalPut> {
-    return this.#remote.putIfMatch(key, bytes, etag, signal);
-  }
-
-  delete(key: string, signal?: AbortSignal): Promise<void> {
-    return this.#remote.delete(key, signal);
-  }
-
-  list(prefix: string, signal?: AbortSignal): AsyncIterable<ObjectMeta> {
-    return this.#remote.list(prefix, signal);
-  }
-
   /** Gives local disk up; the object store is its owner's. */
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     this.#abort.abort();
     for (const { file } of this.#files.values()) file.drop();
     this.#files.clear();
@@ -195,9 +168,9 @@ export class LocalPrimary implements ObjectStore {
     const bytes = new Uint8Array(local.length);
     if (!local.file.read(bytes, 0)) throw fileLost(key, 'cannot be read');
     if (crc32(bytes) !== local.crc) throw fileLost(key, 'is not what was written');
-    const { outcome } = await this.#remote.putIfAbsent(key, bytes);
+    const { outcome } = await this.inner.putIfAbsent(key, bytes);
     // An upload that seemed to fail may have happened.
-    if (outcome === 'conflict' && Buffer.compare(await this.#remote.get(key), bytes) !== 0)
+    if (outcome === 'conflict' && Buffer.compare(await this.inner.get(key), bytes) !== 0)
       throw internal('FILE_EXISTS', `object ${key} exists already; it was not written over`);
     local.stored = true;
   }
@@ -207,7 +180,7 @@ export class LocalPrimary implements ObjectStore {
     const { signal } = this.#abort;
     if (signal.aborted || this.#downloads.has(key) || this.#downloads.size >= DOWNLOADS_MAX) return;
     this.#downloads.add(key);
-    this.#remote
+    this.inner
       .get(key, undefined, signal)
       .then((bytes) => this.#keep(key, bytes, true))
       // Then it is read from the object store, and fetched again at its next use.
