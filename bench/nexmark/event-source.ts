@@ -2,6 +2,7 @@
  * Events in memory as a source: ready-made batches, so that what reading costs is in neither side of a comparison. With several splits
  * batches are dealt out in turn, so that all subtasks advance through event time together.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { FixedSplitEnumerator } from '../../src/connector/collection-source.ts';
 import type { SourceSplit } from '../../src/connector/source.ts';
 import type { Source } from '../../src/index.ts';
@@ -12,8 +13,16 @@ export interface EventSourceOptions {
   readonly splits: number;
   /** Called when the first split of this thread is polled first. */
   readonly onStart: () => void;
-  /** Called when a split has been read. Default: it ends. Else it waits for more, which never comes, until it is closed. */
-  readonly onRead?: () => void;
+  /** A stream that goes on. Default: a split ends when it has been read. */
+  readonly trickle?: Trickle;
+}
+
+/** From batch `after` on one comes every `everyMs`, and none ends a split. */
+export interface Trickle {
+  readonly after: number;
+  readonly everyMs: number;
+  /** Called before the first that waits. */
+  readonly onSlow: () => void;
 }
 
 export const batchesOf = (events: readonly Event[]): readonly RecordBatch<Event>[] =>
@@ -24,7 +33,7 @@ export const batchesOf = (events: readonly Event[]): readonly RecordBatch<Event>
 
 export function eventSource(
   batches: readonly RecordBatch<Event>[],
-  { splits: count, onStart, onRead }: EventSourceOptions,
+  { splits: count, onStart, trickle }: EventSourceOptions,
 ): Source<Event> {
   const splits: readonly SourceSplit[] = Array.from({ length: count }, (_, i) => ({
     id: `events-${i}-of-${count}`,
@@ -46,13 +55,13 @@ export function eventSource(
               onStart();
             }
             const batch = batches[next];
-            if (batch === undefined) {
-              if (onRead === undefined) return null;
-              onRead();
-              return closed.promise;
-            }
+            const slow = trickle !== undefined && next >= trickle.after;
+            if (slow) trickle.onSlow();
+            if (batch === undefined) return slow ? closed.promise : null;
             next += count;
-            return batch;
+            return slow
+              ? Promise.race([sleep(trickle.everyMs, batch, { ref: false }), closed.promise])
+              : batch;
           },
           position: () => next,
           close: async () => closed.resolve(null),
