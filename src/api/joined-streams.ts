@@ -117,12 +117,12 @@ export class WindowedJoin<A, B, K> {
       .process<O>(
         {
           process(_key, _context, elements, out) {
-            const lefts = elements
-              .filter(({ left }) => left !== undefined)
-              .map(({ left }) => left as A); // tagged by side
-            const rights = elements
-              .filter(({ right }) => right !== undefined)
-              .map(({ right }) => right as B);
+            const lefts: A[] = [];
+            const rights: B[] = [];
+            for (const { left, right } of elements) {
+              if (left === undefined) rights.push(right as B); // tagged by side
+              else lefts.push(left as A);
+            }
             coGroup(lefts, rights, out);
           },
         },
