@@ -23,6 +23,8 @@ const LATENCIES_MS = [0.068, 0.199, 1.5, 23] as const;
 const MISSES = [0.01, 0.1, 1] as const;
 const WATERMARK_EVERY_MS = 200;
 const BARRIER_EVERY_MS = 1000;
+/** Enough for a barrier or two. */
+const INTERRUPTED_RECORDS = 6_000_000;
 
 interface Load {
   readonly dueMs: number;
@@ -370,7 +372,11 @@ export async function run({
     figures[`${name}_vs_resident`] = slow / rate('resident');
   }
   figures['miss_100_percent_23ms_vs_one_read_at_a_time'] = rate(missName(1, 23)) / (1000 / 23);
-  return { ...figures, ...(await interruptions(records * 2)), ...(await objectStore(quick)) };
+  return {
+    ...figures,
+    ...(await interruptions(INTERRUPTED_RECORDS)),
+    ...(await objectStore(quick)),
+  };
 }
 
 /** Watermarks and barriers, against the same without: where records pass watermarks, and where timers keep them from it. */

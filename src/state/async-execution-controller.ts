@@ -193,7 +193,9 @@ export class AsyncExecutionController<M> {
 
   /** E4, E6 */
   get wantsInput(): boolean {
-    return !this.full && this.#window.admits(this.inFlight, this.#listed.length);
+    // What may not run now is no reason to have nothing prepared.
+    const left = this.#paused ? 0 : this.#listed.length;
+    return !this.full && this.#window.admits(this.inFlight, left);
   }
 
   /** Nothing waits and nothing runs. */

@@ -15,6 +15,8 @@ import type { ForstCell } from './forst-cell.ts';
 
 /** Cells written between two looks at other work: about 2 ms. */
 const CELLS_PER_SLICE = 1024;
+/** Cells in use that one eviction passes; the next one goes on behind them. There may be many while much that was loaded waits to be run. */
+const IN_USE_PASSED_MAX = 1024;
 
 export class WriteBack {
   epoch = 1;
@@ -124,11 +126,12 @@ export class WriteBack {
     if (cell.dirtyEpoch !== 0 && cell.dirtyEpoch !== this.epoch) this.#write(cell, true);
   }
 
-  /** Evicts until the budget is kept; cells that were used since the hand came by get a second chance, those in use stay. */
+  /** Evicts until the budget is kept; cells that were used since the hand came by get a second chance, those in use stay: as far as it gets. */
   evict(inUse?: (keyId: unknown) => boolean): void {
     const budget = this.#budgetBytes();
     // Two rounds see every cell without its second chance.
     let steps = 2 * this.#ring.length;
+    let passes = IN_USE_PASSED_MAX;
     // Timers take from the budget, which may be less than nothing then: the ring can run empty.
     while (this.bytes > budget && this.#ring.length > 0 && steps-- > 0) {
       if (this.#hand >= this.#ring.length) this.#hand = 0;
@@ -138,8 +141,10 @@ export class WriteBack {
         this.#hand++;
         continue;
       }
-      if (inUse?.(cell.keyId) === true) this.#hand++;
-      else this.#drop(cell);
+      if (inUse?.(cell.keyId) === true) {
+        this.#hand++;
+        if (--passes === 0) return;
+      } else this.#drop(cell);
     }
   }
 
