@@ -135,7 +135,10 @@ export class LsmTree {
 
   /** Bytes in memtables. */
   get unflushedBytes(): number {
-    return this.#memtables().reduce((sum, { bytes }) => sum + bytes, 0);
+    let sum = this.#active.bytes + (this.#closing?.bytes ?? 0);
+    for (const { bytes } of this.#newer) sum += bytes;
+    for (const { bytes } of this.#sealed) sum += bytes;
+    return sum;
   }
 
   /** Of these, bytes in the memtable that is being filled. */

@@ -252,7 +252,8 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
   }
 
   get overloaded(): boolean {
-    return this.#isBehind(this.#data) || this.#isBehind(this.#timerTree);
+    const worker = this.#worker;
+    return worker.holdsTooMuch || worker.isStalled(this.#data) || worker.isStalled(this.#timerTree);
   }
 
   async load(signal: AbortSignal): Promise<void> {
@@ -267,6 +268,7 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
     this.#writeBack.evict(inUse);
     const { tailBytesMax } = this.#worker;
     if (tailBytesMax !== undefined) this.#writeAhead(tailBytesMax);
+    this.#worker.sealIfNeeded();
     this.#writeOut();
     this.#worker.compactIfNeeded(this.#data);
     this.#worker.compactIfNeeded(this.#timerTree);
@@ -288,10 +290,6 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
       return { key: Buffer.from(writer.take()).toString('base64'), samples };
     });
     return { samples: this.#samples.total, keys };
-  }
-
-  #isBehind(tree: LsmTree): boolean {
-    return tree.unflushedBytes > this.#worker.unflushedBytesMax || this.#worker.isStalled(tree);
   }
 
   /** F4. Half of the tail is changes that no tree has seen, by the memory of a mean cell; half is memtables. */
@@ -322,15 +320,13 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
 
   /** Waits while too much has not been written out. @throws what writing out failed with */
   async #relieve(): Promise<void> {
-    const limit = this.#worker.unflushedBytesMax;
+    await this.#worker.relieve();
     for (const tree of [this.#data, this.#timerTree]) {
-      if (tree.unflushedBytes > limit) await tree.flush();
       const stall = this.#worker.stallOf(tree);
       if (stall !== undefined) this.#writeStops++;
       await stall;
     }
-    if (this.#flushFailure !== undefined && this.#data.unflushedBytes > limit)
-      throw this.#flushFailure;
+    if (this.#flushFailure !== undefined && this.#worker.holdsTooMuch) throw this.#flushFailure;
   }
 
   #register(

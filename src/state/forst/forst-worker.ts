@@ -61,6 +61,9 @@ interface Consumer {
   readonly cachedBytes: number;
 }
 
+const unflushedBytes = (tree: LsmTree): number => tree.unflushedBytes;
+const activeBytes = (tree: LsmTree): number => tree.activeBytes;
+
 export class ForstWorker {
   readonly #params: ForstWorkerParams;
   readonly #consumers = new Set<Consumer>();
@@ -72,9 +75,30 @@ export class ForstWorker {
     this.#params = params;
   }
 
-  /** Beyond this a tree's writers wait. */
+  /** Of all trees together: beyond this writers wait. */
   get unflushedBytesMax(): number {
     return 4 * (this.#params.memtableBytes ?? TREE_DEFAULTS.memtableBytes);
+  }
+
+  get holdsTooMuch(): boolean {
+    return this.#bytesOf(unflushedBytes) > this.unflushedBytesMax;
+  }
+
+  /** Seals the largest memtable when those that are being filled take half of what all may, so that its writing out begins in time. */
+  sealIfNeeded(): void {
+    if (this.#bytesOf(activeBytes) > this.unflushedBytesMax / 2) this.#largest(activeBytes)!.seal();
+  }
+
+  /** Waits while memtables hold too much: the largest trees are written out first. @throws what writing out fails with */
+  async relieve(): Promise<void> {
+    while (this.holdsTooMuch) {
+      const largest = this.#largest(unflushedBytes)!;
+      const before = largest.unflushedBytes;
+      if (largest.sealedMemtables === 0) largest.seal();
+      await largest.flush();
+      // What an epoch that is closing holds is written when it has closed.
+      if (largest.unflushedBytes >= before) return;
+    }
   }
 
   get timersMost(): number | undefined {
@@ -139,6 +163,19 @@ export class ForstWorker {
     } finally {
       this.#publishing.delete(names);
     }
+  }
+
+  #bytesOf(measure: (tree: LsmTree) => number): number {
+    let sum = 0;
+    for (const tree of this.#compactors.keys()) sum += measure(tree);
+    return sum;
+  }
+
+  #largest(measure: (tree: LsmTree) => number): LsmTree | undefined {
+    let largest: LsmTree | undefined;
+    for (const tree of this.#compactors.keys())
+      if (largest === undefined || measure(tree) > measure(largest)) largest = tree;
+    return largest;
   }
 
   #named(): ReadonlySet<string> {
