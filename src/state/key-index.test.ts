@@ -9,6 +9,9 @@ const id = fc.oneof(
   fc.constantFrom('', 'a', 'ab', '1', 1n, true),
 );
 
+/** As a Map compares. */
+const sameValueZero = (a: unknown, b: unknown): boolean => a === b || Object.is(a, b);
+
 describe('the index of waiting keys', () => {
   test('finds what a Map finds, whatever is added and removed', () => {
     const steps = fc.array(fc.record({ id, adds: fc.boolean() }), { maxLength: 300 });
@@ -20,6 +23,7 @@ describe('the index of waiting keys', () => {
         for (const step of script) {
           const known = model.get(step.id);
           assert.equal(index.find(step.id), known ?? 0);
+          if (known !== undefined) assert.ok(sameValueZero(index.idOf(known), step.id));
           if (step.adds && known === undefined) {
             index.add(step.id, ++n);
             model.set(step.id, n);

@@ -74,6 +74,12 @@ export class KeyIndex {
     this.#nexts[before] = this.#nexts[n]!;
   }
 
+  /** The key with that number. */
+  idOf(n: number): unknown {
+    const id = this.#ids[n]!;
+    return Number.isNaN(id) ? this.#otherIds[n] : id;
+  }
+
   /** Of all keys, in no order. */
   *all(): Iterable<number> {
     for (const head of this.#heads) for (let n = head; n !== 0; n = this.#nexts[n]!) yield n;

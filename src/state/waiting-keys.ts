@@ -3,9 +3,9 @@
  *
  * A key that waits or runs has a number, and so has a record that waits; what is known of either lies in columns at that number. Ten
  * thousand records wait for a slow store: as an object and an array each they would outlive the young generation, be copied by the
- * collector again and again, and fill the processor's caches. Here a record that waits costs 20 to 28 bytes, a key about 35, and no object.
+ * collector again and again, and fill the processor's caches. Here a record that waits costs 20 to 28 bytes, a key about 30, and no object.
  *
- *   keys      key | last record | phase | rounds; and rarely touched: running | offered
+ *   keys      identity (`key-index.ts`) | last record | phase | rounds; and rarely touched: running | offered
  *   records   value | timestamp | origin | next record of the key; of the last one, the first
  *
  * Numbers begin at 1, so that 0 is none and columns need not be filled. Freed numbers hang together by `last` and by `next` and are taken
@@ -47,6 +47,8 @@ export const PHASE = {
   /** Its first record is being handed over, and is no longer counted as waiting. */
   offered: 8,
 } as const;
+/** Beside the phase: the key is not its own identity, and kept apart. */
+const NAMED = 16;
 
 /** Rounds are counted up to it. */
 const ROUNDS_MAX = 255;
@@ -54,7 +56,9 @@ const ROOM_MIN = 64;
 
 export class WaitingKeys {
   readonly #index = new KeyIndex();
-  readonly #keys: unknown[] = [undefined];
+  /** Those that are not their own identity: most are. */
+  readonly #names: unknown[] = [];
+  #newestKey = 0;
   #last = new Int32Array(ROOM_MIN);
   /** Bits of PHASE. */
   #phase = new Uint8Array(ROOM_MIN);
@@ -93,7 +97,7 @@ export class WaitingKeys {
   }
 
   isQuiet(n: KeyNumber): boolean {
-    return this.#phase[n] === PHASE.quiet;
+    return (this.#phase[n]! & ~NAMED) === PHASE.quiet;
   }
 
   mark(n: KeyNumber, phase: number): void {
@@ -126,8 +130,11 @@ export class WaitingKeys {
     let n = this.#freeKey;
     if (n === 0) n = this.#newKey();
     else this.#freeKey = this.#last[n]!;
-    this.#keys[n] = key;
     this.#last[n] = 0;
+    if (key !== id) {
+      this.#names[n] = key;
+      this.#phase[n] = NAMED;
+    }
     this.#index.add(id, n);
     return n;
   }
@@ -135,7 +142,7 @@ export class WaitingKeys {
   /** One without records and functions. */
   remove(n: KeyNumber): void {
     this.#index.remove(n);
-    this.#keys[n] = undefined;
+    if (this.is(n, NAMED)) this.#names[n] = undefined;
     this.#phase[n] = PHASE.quiet;
     this.#rounds[n] = 0;
     this.#last[n] = this.#freeKey;
@@ -205,10 +212,11 @@ export class WaitingKeys {
     for (const n of this.#index.all()) {
       const last = this.#last[n]!;
       if (last === 0) continue;
+      const key = this.is(n, NAMED) ? this.#names[n] : this.#index.idOf(n);
       let record = last;
       do {
         record = this.#next[record]!;
-        this.#gather(record, gatherer, this.#keys[n]);
+        this.#gather(record, gatherer, key);
       } while (record !== last);
     }
     return gatherer.take();
@@ -244,7 +252,7 @@ export class WaitingKeys {
   }
 
   #newKey(): KeyNumber {
-    const n = this.#keys.push(undefined) - 1;
+    const n = ++this.#newestKey;
     if (n < this.#last.length) return n;
     this.#last = grown(this.#last, n);
     this.#phase = grown(this.#phase, n);
