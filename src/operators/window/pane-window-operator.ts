@@ -179,6 +179,7 @@ export class PaneWindowOperator implements OneInputOperator, TimerTarget<number>
 
   prepareTimer(_timestamp: number, start: number): boolean {
     const ready = this.#preparePanes(start, start + this.#layout.sizeMs);
+    if (!this.#functions.prepares) return ready;
     return this.#functions.prepare(this.#windowAt(start)) && ready;
   }
 

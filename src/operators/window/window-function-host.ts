@@ -22,6 +22,7 @@ export class WindowFunctionHost implements ProcessWindowContext<
   readonly #function: AnyProcessWindowFunction;
   readonly #shell: OperatorShell;
   readonly #windowStates: readonly Namespaced<unknown>[];
+  readonly #globalStates: readonly Namespaced<unknown>[];
   readonly windowState: DeclaredState<StateDeclaration>;
   readonly globalState: DeclaredState<StateDeclaration>;
   readonly #timers: Pick<InternalTimerService<unknown>, 'currentWatermark'>;
@@ -51,6 +52,7 @@ export class WindowFunctionHost implements ProcessWindowContext<
     this.#windowStates = Object.values(states);
     this.windowState = states as unknown as DeclaredState<StateDeclaration>; // the backend returned the StateOf each descriptor
     this.globalState = declareStates(params.keyed, params.window.globalState);
+    this.#globalStates = Object.values(this.globalState) as unknown as Namespaced<unknown>[]; // getState returns them so
   }
 
   get currentWatermark(): number {
@@ -66,12 +68,16 @@ export class WindowFunctionHost implements ProcessWindowContext<
     this.#shell.emitSide(tag as OutputTag<unknown>, value, this.window.maxTimestamp); // a tag's schema accepts what it types
   }
 
+  /** Whether it has states, which `prepare` is about. */
+  get prepares(): boolean {
+    return this.#windowStates.length + this.#globalStates.length > 0;
+  }
+
   /** Whether the function's states of a window and of the key are resident. */
   prepare(window: Window): boolean {
     this.#select(window);
-    const global = Object.values(this.globalState) as unknown as readonly Namespaced<unknown>[]; // getState returns them so
     const ready = prepareAll(this.#windowStates);
-    return prepareAll(global) && ready;
+    return prepareAll(this.#globalStates) && ready;
   }
 
   process(window: Window, elements: readonly unknown[]): void {
