@@ -63,6 +63,7 @@ export interface ServiceCommand {
 
 const OUTPUT_CHARACTERS_MAX = 64 * 1024;
 const READY_POLL_MS = 100;
+const CHILDREN_POLL_MS = 10;
 
 let signalsExit = false;
 
@@ -140,9 +141,13 @@ export class ServiceProcess {
   async kill(): Promise<void> {
     const child = this.#child;
     if (child === undefined) return;
-    this.#signal('SIGKILL');
+    // Stopped first, it begins no further child while they are listed.
+    child.kill('SIGSTOP');
+    const children = this.#signal('SIGKILL');
     this.#child = undefined;
     await exited(child);
+    // What they share, such as memory, is free when the last of them has gone.
+    while (children.some(lives)) await delay(CHILDREN_POLL_MS);
   }
 
   /** SIGKILL, and the same again on the same data. */
@@ -160,13 +165,15 @@ export class ServiceProcess {
     this.#signal('SIGCONT');
   }
 
-  #signal(signal: NodeJS.Signals): void {
+  /** @returns the children that were told, too */
+  #signal(signal: NodeJS.Signals): readonly number[] {
     const pid = this.#child?.pid;
-    if (pid === undefined) return;
+    if (pid === undefined) return [];
     // Listed before: children of a process that is gone cannot be found.
     const children = this.#command.withChildren === true ? childrenOf(pid) : [];
     this.#child?.kill(signal);
     for (const child of children) signalTo(child, signal);
+    return children;
   }
 }
 
@@ -176,6 +183,16 @@ function childrenOf(pid: number): readonly number[] {
     return text.split(' ').filter(Boolean).map(Number);
   } catch {
     return []; // gone
+  }
+}
+
+/** Whether it runs or is about to end: a zombie has given back what it had. */
+function lives(pid: number): boolean {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return !text.slice(text.lastIndexOf(')')).startsWith(') Z');
+  } catch {
+    return false; // gone
   }
 }
 
