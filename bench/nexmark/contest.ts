@@ -11,7 +11,9 @@ import type { QueryRequest, RoundRun } from './run-query.ts';
 import type { Settings } from './settings.ts';
 
 /** Rounds of which nothing is kept: compilers have seen the code by then. */
-const WARM_UPS = 2;
+const WARM_UPS = 4;
+/** A peer's backend that needs so much more CPU time than its best one in the second of them is measured no further: the best counts. */
+const TOO_SLOW = 1.5;
 
 export interface ContestOptions {
   readonly query: string;
@@ -41,19 +43,22 @@ export interface PeerFigures {
 export async function contest(options: ContestOptions): Promise<Contest> {
   const { query, backend, settings } = options;
   const ours = startOurs(options);
-  const peers: { readonly backend: string; readonly peer: Peer; readonly runs: PeerRun[] }[] = [];
+  const started: StartedPeer[] = [];
   try {
     for (const name of options.engine?.backendsFor(backend) ?? [])
-      peers.push({ backend: name, peer: await startPeer(options, name), runs: [] });
+      started.push({ backend: name, peer: await startPeer(options, name), runs: [] });
+    let peers: readonly StartedPeer[] = started;
     const rounds: RoundRun[] = [];
     for (let round = -WARM_UPS; round < settings.repeat; round++) {
       const answer = JSON.parse(await ours.ask('round')) as RoundRun; // run-query.ts wrote it
       if (round >= 0) rounds.push(answer);
       for (const { peer, runs } of peers) {
         const run = await peer.run(query);
-        if (round >= 0) runs.push(run);
+        runs.push(run);
         checkCount(options, answer, run);
       }
+      if (round === 1 - WARM_UPS) peers = inTheRunning(peers);
+      if (round < 0) for (const { runs } of peers) runs.length = 0;
     }
     const { rate, parallelism } = settings;
     const hasLatency = rate !== undefined && parallelism === 1 && QUERIES[query]!.waits !== true;
@@ -62,8 +67,19 @@ export async function contest(options: ContestOptions): Promise<Contest> {
       : undefined; // as above
     return { query, backend, rounds, peers, latency };
   } finally {
-    await Promise.all([ours.close(), ...peers.map(({ peer }) => peer.close())]);
+    await Promise.all([ours.close(), ...started.map(({ peer }) => peer.close())]);
   }
+}
+
+interface StartedPeer extends PeerFigures {
+  readonly peer: Peer;
+  readonly runs: PeerRun[];
+}
+
+function inTheRunning(peers: readonly StartedPeer[]): readonly StartedPeer[] {
+  const cpuSeconds = ({ runs }: StartedPeer): number => runs.at(-1)!.cpuSeconds;
+  const best = Math.min(...peers.map(cpuSeconds));
+  return peers.filter((peer) => cpuSeconds(peer) <= TOO_SLOW * best);
 }
 
 function startOurs({

@@ -6,8 +6,8 @@ import { QUERIES } from './queries.ts';
 
 const EVENTS_QUICK = 400_000;
 const EVENTS_FULL = 2_000_000;
-/** Beside a peer, so that all of it takes less than half an hour. */
-const EVENTS_PEER = { hashmap: 1_000_000, forst: 400_000 };
+/** Beside a peer, so that all of it takes less than half an hour: ten seconds of event time. */
+const EVENTS_PEER = 1_000_000;
 const REPEAT_QUICK = 3;
 const REPEAT_FULL = 5;
 const MANAGED_BYTES = 256 * 1024 * 1024;
@@ -16,7 +16,7 @@ const MANAGED_BYTES = 256 * 1024 * 1024;
 const STATE_HEAVY = ['q4', 'q5', 'q7', 'q8', 'q9', 'q11', 'q16', 'q18', 'q19', 'q20'];
 
 export const USAGE = `  --queries q0,q5      which, default all; with forst ${STATE_HEAVY.join(',')}
-  --events N           how many, default ${EVENTS_QUICK} with --quick and ${EVENTS_FULL} without; beside a peer ${EVENTS_PEER.hashmap}, with forst ${EVENTS_PEER.forst}
+  --events N           how many, default ${EVENTS_QUICK} with --quick and ${EVENTS_FULL} without; beside a peer ${EVENTS_PEER}
   --events-per-second  of event time, default ${NEXMARK_DEFAULTS.eventsPerSecond}
   --event-file F       events from a file of write-events.ts instead
   --parallelism P      default 1
@@ -24,7 +24,7 @@ export const USAGE = `  --queries q0,q5      which, default all; with forst ${ST
   --cache-size BYTES   memory of forst, and of the peer for what is not on the heap; default ${MANAGED_BYTES}
   --latency-ms MS      of each request to the store of forst
   --checkpoint-interval-ms MS
-  --repeat R           measured runs of each, after two that are not; the median counts
+  --repeat R           measured runs of each, after four that are not; the median counts
   --no-loop            programs only
   --rate R             one more run of each at so many events a second, for latency
   --config KEY=VALUE   any job option; can be repeated
@@ -96,7 +96,7 @@ function sectionsOf({ queries, events, backend, peer }: Values, quick: boolean):
       named === undefined
         ? all
         : named.filter((query) => backend !== undefined || all.includes(query));
-    const full = peer === undefined ? EVENTS_FULL : (EVENTS_PEER[name as 'forst'] ?? EVENTS_FULL);
+    const full = peer === undefined ? EVENTS_FULL : EVENTS_PEER;
     return {
       backend: name,
       queries: some,
