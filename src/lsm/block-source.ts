@@ -68,8 +68,7 @@ export interface Tails {
 
 export interface Admission {
   readonly memory: readonly BlockAddress[];
-  /** Where local disk has room for all of the file, all of it goes there. */
-  readonly disk: readonly BlockAddress[] | 'all';
+  readonly disk: readonly BlockAddress[];
 }
 
 export interface BlockSource {
@@ -84,10 +83,12 @@ export interface BlockSource {
    */
   read(reads: readonly BlockRead[], options: ReadOptions): Promise<readonly Uint8Array[]>;
   /**
-   * A file that has just been written, whole: what of it goes to memory and to local disk. @returns whether `bytes` are kept: then they must stay
-   * as they are
+   * A file that has just been written goes to local disk, all of it; `ifRoom`: if nothing has to leave for it. @returns whether it does: then
+   * `bytes` must stay as they are
    */
-  admit(file: StoredFile, bytes: Uint8Array, admission: Admission): boolean;
+  admitFile(file: StoredFile, bytes: Uint8Array, ifRoom: boolean): boolean;
+  /** What of a file that has just been written, and whose bytes these are, goes to memory and to local disk. */
+  admitBlocks(file: StoredFile, bytes: Uint8Array, admission: Admission): void;
   /** This opening of the file is no longer read. `superseded`: nobody will open it again, as far as can be told; default false. */
   forget(file: StoredFile, superseded?: boolean): void;
   /** The blocks of that file that memory holds, the hottest first, at most `limit`: what a checkpoint lists as hot. */

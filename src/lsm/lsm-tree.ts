@@ -21,7 +21,7 @@ import { inTurn } from '../base/in-turn.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { BlockSource } from './block-source.ts';
 import { mayContain } from './bloom-filter.ts';
-import { type Heat, heatOf, hotOutputs } from './cache/hot-outputs.ts';
+import { admitHot, type Heat, heatOf } from './cache/hot-outputs.ts';
 import { DataBlockView } from './data-block.ts';
 import { type EntryCursor, MemtableCursor, TableCursor } from './entry-cursor.ts';
 import { fingerprint } from './key-fingerprint.ts';
@@ -352,19 +352,17 @@ export class LsmTree {
   }
 
   /** What is hot in these tables now, as far as they are here. */
-  heatOf(ids: ReadonlySet<string>): Heat {
-    return heatOf(
-      [...ids].flatMap((id) => this.#open.get(id) ?? []),
-      this.#blocks,
-    );
+  heatOf(ids: ReadonlySet<string>): Promise<Heat> {
+    const tables = [...ids].flatMap((id) => this.#open.get(id) ?? []);
+    return heatOf(tables, this.#blocks, this.#turn);
   }
 
-  /** An output of a compaction that may be adopted later: what is hot in it goes to the caches. @returns as `BlockSource.admit` */
-  prepare(meta: TableMeta, bytes: Uint8Array, heat: Heat): boolean {
+  /** An output of a compaction that may be adopted later: what is hot in it goes to the caches. @returns as `BlockSource.admitFile` */
+  prepare(meta: TableMeta, bytes: Uint8Array, heat: Heat): Promise<boolean> {
     const table = new OpenTable(meta, this.#blocks.tails, this.#turn);
     table.openFrom(bytes);
     this.#prepared.set(meta.id, table);
-    return this.#blocks.admit(table, bytes, hotOutputs(table, heat));
+    return admitHot(table, bytes, { heat, blocks: this.#blocks, turn: this.#turn });
   }
 
   /**
@@ -535,7 +533,7 @@ export class LsmTree {
     table.openFrom(finished.bytes);
     this.#open.set(meta.id, table);
     // Its blocks were just written by the task that is likely to read them again.
-    this.#blocks.admit(table, finished.bytes, { memory: [], disk: 'all' });
+    this.#blocks.admitFile(table, finished.bytes, false);
     this.#install(applyEdit(this.#version, { removed: new Set(), added: [meta], level: 0 }));
     if (this.#sealed.at(-1) !== memtable)
       throw internal('FLUSH_ORDER', 'memtables were written out of order');

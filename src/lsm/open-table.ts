@@ -67,6 +67,10 @@ export class OpenTable implements StoredFile, TailHolder {
     return this.#take(bytes.subarray(this.meta.metaOffset));
   }
 
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   /** Index and filter, fetched in one request unless they are here. @throws `data` TABLE_CORRUPT, BLOCK_CORRUPT, TABLE_MISSING; `unavailable` */
   open(store: ObjectStore, signal?: AbortSignal): Promise<TableParts> {
     if (this.parts !== undefined) return Promise.resolve(this.parts);

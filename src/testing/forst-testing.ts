@@ -115,7 +115,8 @@ function mirroredBlocks(mirror: ReadonlyMap<string, Uint8Array>): BlockSource {
   return {
     resident,
     read: async (reads) => reads.map(({ file, block }) => resident(file, block)!),
-    admit: () => false,
+    admitFile: () => false,
+    admitBlocks: () => {},
     forget: () => {},
     hotBlocks: () => [],
     blocksOnDisk: () => [],

@@ -200,7 +200,7 @@ test('an object that is missing is named, and asked for again the next time', as
 test('blocks of a new file that are named as hot are in memory at once; a forgotten file leaves it', async () => {
   const { store, source, two } = await world();
   const bytes = (await store.get('two')).subarray(START);
-  source.admit(two, bytes, { memory: [blockAt(4)], disk: [] });
+  source.admitBlocks(two, bytes, { memory: [blockAt(4)], disk: [] });
   assertBlock(source.resident(two, blockAt(4)), two, 4);
   assert.equal(source.resident(two, blockAt(5)), undefined);
   assert.deepEqual(source.hotBlocks(two, 10), [4]);

@@ -163,17 +163,23 @@ export class CachingBlockSource implements BlockSource {
     });
   }
 
-  admit(file: StoredFile, bytes: Uint8Array, { memory, disk }: Admission): boolean {
-    let kept = false;
-    if (disk === 'all' || this.#disk?.hasRoom(bytes.length) === true)
-      kept = this.#disk?.putFile(file, bytes) === true;
-    else this.#admitToDisk(file, bytes, disk);
+  admitFile(file: StoredFile, bytes: Uint8Array, ifRoom: boolean): boolean {
+    const disk = this.#disk;
+    if (disk === undefined || (ifRoom && !disk.hasRoom(bytes.length))) return false;
+    return disk.putFile(file, bytes);
+  }
+
+  admitBlocks(file: StoredFile, bytes: Uint8Array, { memory, disk }: Admission): void {
+    for (const block of disk) {
+      const { offset, length } = block;
+      // A block that waits to be written must not keep its file.
+      this.#disk?.putBlock(file, block, copyOf(bytes, offset, offset + length));
+    }
     for (const { index, offset, length } of memory) {
       const stored = copyOf(bytes, offset, offset + length);
       const place = { object: file.object, offset: file.offset + offset };
       this.#memory.insert(file.fileNo, index, openBlock(stored, place), true);
     }
-    return kept;
   }
 
   forget(file: StoredFile, superseded = false): void {
@@ -195,14 +201,6 @@ export class CachingBlockSource implements BlockSource {
     await Promise.allSettled([...flights].map(({ arrived }) => arrived));
     this.#memory.clear();
     await this.#disk?.close();
-  }
-
-  #admitToDisk(file: StoredFile, bytes: Uint8Array, blocks: readonly BlockAddress[]): void {
-    for (const block of blocks) {
-      const { offset, length } = block;
-      // A block that waits to be written must not keep its file.
-      this.#disk?.putBlock(file, block, copyOf(bytes, offset, offset + length));
-    }
   }
 
   /** B1 */

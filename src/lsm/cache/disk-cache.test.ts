@@ -67,7 +67,7 @@ test('never serves a wrong byte nor exceeds its budget, whatever is cached, brok
       const file = random.pick(files);
       const index = random.int(BLOCKS);
       const die = random.next();
-      if (die < 0.05) source.admit(file, file.bytes, { memory: [], disk: 'all' });
+      if (die < 0.05) source.admitFile(file, file.bytes, false);
       else if (die < 0.06) source.forget(file);
       else if (die < 0.5) {
         const [bytes] = await source.read([{ file, block: blockAt(index) }], {
@@ -99,7 +99,7 @@ test('never serves a wrong byte nor exceeds its budget, whatever is cached, brok
 
 test('a new file is served from disk without a request', async () => {
   const { files, source } = await world(1 << 20);
-  source.admit(files[0]!, files[0]!.bytes, { memory: [], disk: 'all' });
+  source.admitFile(files[0]!, files[0]!.bytes, false);
   await settle();
   for (let i = 0; i < BLOCKS; i++)
     assertBlock(source.resident(files[0]!, blockAt(i))!, files[0]!, i);
@@ -108,7 +108,7 @@ test('a new file is served from disk without a request', async () => {
 
 test('what was cached is found after a clean end, under another opening of the same file', async () => {
   const { disk, files, cache, source } = await world(1 << 20);
-  source.admit(files[0]!, files[0]!.bytes, { memory: [], disk: 'all' });
+  source.admitFile(files[0]!, files[0]!.bytes, false);
   await source.read([{ file: files[1]!, block: blockAt(7) }], { fill: true });
   await source.close();
   const next = openCache(disk.reopen(), 1 << 20).cache;
@@ -187,7 +187,7 @@ test('blocks that are read stay when the rest of their segment goes', async () =
 
 test('a corrupt block on disk is fetched again from the store, and cached again', async () => {
   const { disk, files, source, cache } = await world(1 << 20);
-  source.admit(files[0]!, files[0]!.bytes, { memory: [], disk: 'all' });
+  source.admitFile(files[0]!, files[0]!.bytes, false);
   await settle();
   disk.corrupt = true;
   assert.equal(source.resident(files[0]!, blockAt(3)), undefined);
@@ -203,7 +203,7 @@ test('a corrupt block on disk is fetched again from the store, and cached again'
 test('a full disk turns the cache off, once, and reads go on', async () => {
   const { disk, failures, files, cache, source } = await world(1 << 20);
   disk.full = true;
-  for (const file of files) source.admit(file, file.bytes, { memory: [], disk: 'all' });
+  for (const file of files) source.admitFile(file, file.bytes, false);
   await settle();
   await settle();
   assert.equal(failures.length, 1);

@@ -32,7 +32,7 @@ test('what was hot in memory before a compaction is in memory after it, and what
   await tree.lookupAll(hot);
   const inputs = tree.version.runs;
   const removed = new Set(inputs.flatMap(({ tables }) => tables.map(({ id }) => id)));
-  const heat = tree.heatOf(removed);
+  const heat = await tree.heatOf(removed);
   const added = await runCompaction(
     { kind: 'merge', reason: 'test', inputs, level: 1, bottom: true },
     {
@@ -80,7 +80,7 @@ test('where local disk has no room for all of an output, it gets what was asked 
   await tree.lookupAll(hot);
   const inputs = tree.version.runs;
   const removed = new Set(inputs.flatMap(({ tables }) => tables.map(({ id }) => id)));
-  const heat = tree.heatOf(removed);
+  const heat = await tree.heatOf(removed);
   const added = await runCompaction(
     { kind: 'merge', reason: 'test', inputs, level: 1, bottom: true },
     {

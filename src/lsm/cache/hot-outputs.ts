@@ -4,7 +4,8 @@
  *
  * A hot block whose keys are scattered over more than OUTPUTS_MAX blocks of the output, as those of a small new table are, tells nothing of any.
  *
- * Cost: two binary searches in the output's index for each hot block.
+ * Cost: two binary searches in the output's index for each hot block of an input that it overlaps; a portion at a time, since there may be
+ * thousands.
  */
 import type { Admission, BlockAddress, BlockSource } from '../block-source.ts';
 import { compareKeys } from '../key-order.ts';
@@ -13,6 +14,8 @@ import type { OpenTable } from '../open-table.ts';
 /** In memory, of one input. */
 const HOT_BLOCKS_MAX = 1024;
 const OUTPUTS_MAX = 12;
+/** Blocks admitted between two looks at other work: a few ms where local disk is full and has to make room. */
+const BLOCKS_PER_PORTION = 32;
 
 /** Bounds of a hot block's keys, both of which may be keys. */
 interface HotRange {
@@ -20,17 +23,31 @@ interface HotRange {
   readonly to: Uint8Array;
 }
 
-/** What is hot in the inputs of a compaction. */
-export interface Heat {
+/** What is hot in one input of a compaction. */
+interface HotInput {
+  readonly smallest: Uint8Array;
+  readonly largest: Uint8Array;
   readonly memory: readonly HotRange[];
   readonly disk: readonly HotRange[];
 }
 
-export function heatOf(inputs: readonly OpenTable[], blocks: BlockSource): Heat {
-  return {
-    memory: inputs.flatMap((table) => rangesOf(table, blocks.hotBlocks(table, HOT_BLOCKS_MAX))),
-    disk: inputs.flatMap((table) => rangesOf(table, blocks.blocksOnDisk(table))),
-  };
+export type Heat = readonly HotInput[];
+
+/** `turn` settles when the next input may take its millisecond. */
+export async function heatOf(
+  inputs: readonly OpenTable[],
+  blocks: BlockSource,
+  turn: () => Promise<void>,
+): Promise<Heat> {
+  const heat: HotInput[] = [];
+  for (const input of inputs) {
+    await turn();
+    if (input.isClosed) continue;
+    const { smallest, largest } = input.meta;
+    const memory = rangesOf(input, blocks.hotBlocks(input, HOT_BLOCKS_MAX));
+    heat.push({ smallest, largest, memory, disk: rangesOf(input, blocks.blocksOnDisk(input)) });
+  }
+  return heat;
 }
 
 function rangesOf({ parts, meta }: OpenTable, blocks: readonly number[]): readonly HotRange[] {
@@ -42,11 +59,43 @@ function rangesOf({ parts, meta }: OpenTable, blocks: readonly number[]): readon
   }));
 }
 
-/** The blocks of an output, open, that are to be cached. */
-export function hotOutputs(output: OpenTable, { memory, disk }: Heat): Admission {
-  const inMemory = covering(output, memory);
+/** Takes what is hot in an output, open, into the caches, or all of it to local disk where there is room. @returns as `BlockSource.admitFile` */
+export async function admitHot(
+  output: OpenTable,
+  bytes: Uint8Array,
+  { heat, blocks, turn }: { heat: Heat; blocks: BlockSource; turn: () => Promise<void> },
+): Promise<boolean> {
+  const kept = blocks.admitFile(output, bytes, true);
+  const { memory, disk } = hotOutputs(output, heat);
+  const left = kept ? [] : disk;
+  for (let at = 0; at < Math.max(memory.length, left.length); at += BLOCKS_PER_PORTION) {
+    await turn();
+    if (output.isClosed) break;
+    const end = at + BLOCKS_PER_PORTION;
+    blocks.admitBlocks(output, bytes, {
+      memory: memory.slice(at, end),
+      disk: left.slice(at, end),
+    });
+  }
+  return kept;
+}
+
+function hotOutputs(output: OpenTable, heat: Heat): Admission {
+  const { smallest, largest } = output.meta;
+  const met = heat.filter(
+    (input) =>
+      compareKeys(input.largest, smallest) >= 0 && compareKeys(input.smallest, largest) <= 0,
+  );
+  const inMemory = covering(
+    output,
+    met.flatMap(({ memory }) => memory),
+  );
+  const onDisk = covering(
+    output,
+    met.flatMap(({ disk }) => disk),
+  );
   // What is worth memory is worth disk, too: it will leave memory one day.
-  return { memory: inMemory, disk: [output.tail, ...union(inMemory, covering(output, disk))] };
+  return { memory: inMemory, disk: [output.tail, ...union(inMemory, onDisk)] };
 }
 
 function covering(output: OpenTable, ranges: readonly HotRange[]): readonly BlockAddress[] {

@@ -236,13 +236,17 @@ describe('remote compaction', () => {
     const compaction = new LinkedCompaction(linkOf(port1), async () => port1.close());
     const written = new Map<string, Uint8Array>();
     const removed = new Set(tree.version.runs.flatMap((run) => run.tables.map(({ id }) => id)));
-    const heat = tree.heatOf(removed);
-    const { tables } = await compaction.run(task, new AbortController().signal, (meta, bytes) => {
-      assert.ok(!written.has(meta.id));
-      written.set(meta.id, copyOf(bytes));
-      assert.equal(tree.prepare(meta, bytes, heat), false);
-      return false;
-    });
+    const heat = await tree.heatOf(removed);
+    const { tables } = await compaction.run(
+      task,
+      new AbortController().signal,
+      async (meta, bytes) => {
+        assert.ok(!written.has(meta.id));
+        written.set(meta.id, copyOf(bytes));
+        assert.equal(await tree.prepare(meta, bytes, heat), false);
+        return false;
+      },
+    );
     assert.deepEqual(
       tables.map(({ id }) => id),
       [...written.keys()],

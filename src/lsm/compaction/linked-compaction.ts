@@ -34,6 +34,8 @@ interface Response {
 
 interface Waiting extends PromiseWithResolvers<CompactionResult> {
   readonly written: OutputWritten | undefined;
+  /** Settles when all that was written so far has been taken. */
+  taken: Promise<void>;
 }
 
 /** The end that asks. */
@@ -59,7 +61,11 @@ export class LinkedCompaction implements CompactionExecutor {
   ): Promise<CompactionResult> {
     if (this.#gone) throw lost();
     const id = this.#requests++;
-    const waiting = { ...Promise.withResolvers<CompactionResult>(), written };
+    const waiting = {
+      ...Promise.withResolvers<CompactionResult>(),
+      written,
+      taken: Promise.resolve(),
+    };
     this.#waiting.set(id, waiting);
     const abort = (): void => waiting.reject(asError(signal.reason));
     signal.addEventListener('abort', abort);
@@ -79,21 +85,28 @@ export class LinkedCompaction implements CompactionExecutor {
 
   #receive({ id, written, result, error }: Response): void {
     const waiting = this.#waiting.get(id);
-    if (written !== undefined) this.#take(written, waiting?.written);
-    else if (result !== undefined) waiting?.resolve(result);
-    else waiting?.reject(error === undefined ? lost() : fromWireError(error));
-  }
-
-  #take({ table, bytes }: Required<Response>['written'], written: OutputWritten | undefined): void {
-    if (written?.(tableMetaFromJson(table), bytes) === true) return;
-    // Files of many megabytes come faster than garbage is collected.
-    (bytes.buffer as ArrayBuffer).transfer(0); // it was transferred here, and nobody else has it
+    if (waiting === undefined) return;
+    if (written !== undefined) {
+      waiting.taken = waiting.taken.then(() => take(written, waiting.written));
+      waiting.taken.catch(waiting.reject);
+    } else if (result !== undefined)
+      waiting.taken.then(() => waiting.resolve(result), waiting.reject);
+    else waiting.reject(error === undefined ? lost() : fromWireError(error));
   }
 
   #lose(): void {
     this.#gone = true;
     for (const waiting of this.#waiting.values()) waiting.reject(lost());
   }
+}
+
+async function take(
+  { table, bytes }: Required<Response>['written'],
+  written: OutputWritten | undefined,
+): Promise<void> {
+  if ((await written?.(tableMetaFromJson(table), bytes)) === true) return;
+  // Files of many megabytes come faster than garbage is collected.
+  (bytes.buffer as ArrayBuffer).transfer(0); // it was transferred here, and nobody else has it
 }
 
 const lost = (): MillraceError =>
@@ -111,7 +124,7 @@ export function serveCompaction(
   let last: Promise<void> = Promise.resolve();
   const work = async ({ id, task }: Request): Promise<void> => {
     try {
-      const written: OutputWritten = (meta, bytes) => {
+      const written: OutputWritten = async (meta, bytes) => {
         link.post(
           { id, written: { table: tableMetaToJson(meta), bytes } } satisfies Response,
           [bytes.buffer as ArrayBuffer], // a table writer's own; nobody here reads it any more

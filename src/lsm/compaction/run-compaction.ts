@@ -48,7 +48,7 @@ export interface CompactionParams {
 }
 
 /** Is given each file of a result once it is durable: caches want what is in it. Answers whether it keeps `bytes`. */
-export type OutputWritten = (meta: TableMeta, bytes: Uint8Array) => boolean;
+export type OutputWritten = (meta: TableMeta, bytes: Uint8Array) => Promise<boolean>;
 
 export async function runCompaction(
   job: CompactionJob,
@@ -296,7 +296,7 @@ class Merge {
     };
     const meta = placedTable(file, { ...finished, ...epochs });
     this.#outputs.push(meta);
-    this.#params.written?.(meta, finished.bytes);
+    await this.#params.written?.(meta, finished.bytes);
   }
 }
 

@@ -96,11 +96,11 @@ export class TreeCompactor {
       tree.adopt({ removed, added: job.kind === 'move' ? tables : [], level: job.level });
       return;
     }
-    let heat: Heat | undefined;
-    const added = await run(job, signal, (meta, bytes) => {
-      if (signal.aborted) return false;
+    let heat: Promise<Heat> | undefined;
+    const added = await run(job, signal, async (meta, bytes) => {
       heat ??= tree.heatOf(removed);
-      return tree.prepare(meta, bytes, heat);
+      const known = await heat;
+      return signal.aborted ? false : tree.prepare(meta, bytes, known);
     });
     // The tree may have been closed meanwhile: then the result is garbage.
     if (signal.aborted) return;
