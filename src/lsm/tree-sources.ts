@@ -40,14 +40,20 @@ export function meets(meta: TableMeta, from: Uint8Array, to: Uint8Array | undefi
   );
 }
 
+const PART_ENTRIES_LEAST = 8;
+const PART_BYTES_PER_ENTRY = 64;
+
 /** The entries of a memtable that begin with `prefix`, as a memtable of their own: the other goes on changing. */
 export function frozenPart(
   memtable: Memtable,
   prefix: Uint8Array,
   options: TableOptions,
 ): Memtable {
-  const part = new Memtable(memtable.epoch, options.prefixLength);
-  for (const entry of memtable.entriesWithPrefix(prefix)) part.copyEntry(memtable, entry);
+  const entries = memtable.entriesWithPrefix(prefix);
+  const room = 2 ** Math.ceil(Math.log2(Math.max(PART_ENTRIES_LEAST, entries.length)));
+  const sizes = { entries: room, arenaBytes: PART_BYTES_PER_ENTRY * room };
+  const part = new Memtable(memtable.epoch, options.prefixLength, sizes);
+  for (const entry of entries) part.copyEntry(memtable, entry);
   part.sealed = true;
   return part;
 }

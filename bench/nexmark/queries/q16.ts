@@ -26,6 +26,8 @@ export const q16 = (events: DataStream<Event>) =>
     )
     .process<ChannelStatistics, typeof states>({
       state: states,
+      // A channel's sets grow with its bids.
+      prefetch: { bidders: ({ bidder }) => [bidder], auctions: ({ auction }) => [auction] },
       processElement(bid, { key: [channel, day], state }, out) {
         const statistics = withBid(state.statistics.value, bid, state);
         state.statistics.value = statistics;

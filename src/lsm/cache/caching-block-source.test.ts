@@ -252,3 +252,21 @@ test('adjacent blocks that only pass through come in one request and are not tak
   assert.equal(source.metrics.corrupt, 0);
   assert.equal(source.bytes, 0);
 });
+
+test('thousands of reads under one signal listen to it once, and all leave with it', async () => {
+  const { source, one } = await world();
+  const abort = new AbortController();
+  const { signal } = abort;
+  let listeners = 0;
+  const add = signal.addEventListener.bind(signal);
+  signal.addEventListener = (...args: Parameters<AbortSignal['addEventListener']>) => {
+    listeners++;
+    add(...args);
+  };
+  const reads = Array.from({ length: 1000 }, (_, i) =>
+    source.read([{ file: one, block: blockAt(i % 4) }], { fill: true, signal }),
+  );
+  abort.abort(new RangeError('left'));
+  for (const { status } of await Promise.allSettled(reads)) assert.equal(status, 'rejected');
+  assert.equal(listeners, 1);
+});

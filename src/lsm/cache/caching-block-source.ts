@@ -308,11 +308,26 @@ async function unlessAborted(work: Promise<unknown>, signal?: AbortSignal): Prom
     return;
   }
   const { promise, reject } = Promise.withResolvers<never>();
-  const leave = (): void => reject(signal.reason as Error); // a reason is whatever the owner of the signal gave
-  signal.addEventListener('abort', leave, { once: true });
+  const leavers = leaversOf(signal);
+  leavers.add(reject);
   try {
     await Promise.race([work, promise]);
   } finally {
-    signal.removeEventListener('abort', leave);
+    leavers.delete(reject);
   }
+}
+
+/** Who leaves when a signal is aborted. One listener for all: thousands may read under one signal, and each added takes a look at all others. */
+const leaving = new WeakMap<AbortSignal, Set<(reason: unknown) => void>>();
+
+function leaversOf(signal: AbortSignal): Set<(reason: unknown) => void> {
+  const known = leaving.get(signal);
+  if (known !== undefined) return known;
+  const leavers = new Set<(reason: unknown) => void>();
+  leaving.set(signal, leavers);
+  const leave = (): void => {
+    for (const reject of leavers) reject(signal.reason);
+  };
+  signal.addEventListener('abort', leave, { once: true });
+  return leavers;
 }

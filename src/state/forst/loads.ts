@@ -86,18 +86,26 @@ export class Loads {
   }
 
   async #loadPrefix({ target, address }: Note, signal: AbortSignal): Promise<void> {
-    for (;;) {
-      const before = this.#writeBack.evictions;
-      const scan = await this.#tree.scanPrefix(address.bytes, signal);
-      const entries: ScannedEntry[] = [];
-      for (;;) {
-        const batch = await scan.next(SCAN_BATCH);
-        if (batch.length === 0) break;
-        entries.push(...batch);
+    let entries: readonly ScannedEntry[] | undefined;
+    while (entries === undefined) {
+      const before = this.#writeBack.watch();
+      try {
+        const scanned = await this.#scanAll(address.bytes, signal);
+        if (!this.#writeBack.evictedSince(address.keyId, before)) entries = scanned;
+      } finally {
+        this.#writeBack.unwatch();
       }
-      if (this.#writeBack.evictions !== before) continue;
-      target.arriveAll!(address, entries);
-      return;
+    }
+    target.arriveAll!(address, entries);
+  }
+
+  async #scanAll(prefix: Uint8Array, signal: AbortSignal): Promise<readonly ScannedEntry[]> {
+    const scan = await this.#tree.scanPrefix(prefix, signal);
+    const entries: ScannedEntry[] = [];
+    for (;;) {
+      const batch = await scan.next(SCAN_BATCH);
+      if (batch.length === 0) return entries;
+      for (const entry of batch) entries.push(entry);
     }
   }
 }

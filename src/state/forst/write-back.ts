@@ -7,6 +7,7 @@
  *  W2  After the closing has ended, no cell is dirty in the closed epoch.
  *  W3  A dirty cell is written before it is evicted.
  *  W4  `evictions` and `folds` count what left the cache for the tree: whoever reads the tree across them reads again. Folds are no maps.
+ *      Who watches is told of which keys something left.
  *  W5  Of `#dirty`, what lies before `#ahead` has been written, or is listed again behind it.
  *
  * Cost: a barrier is one list swapped; a change, one comparison and once an epoch one push; eviction, CLOCK (Corbató 1968).
@@ -34,6 +35,10 @@ export class WriteBack {
   evictions = 0;
   /** W4. Folds that were written, and are cached no longer. */
   folds = 0;
+  #watchers = 0;
+  /** W4. While somebody watches: which eviction was the last of a key. */
+  readonly #evicted = new Map<unknown, number>();
+  #allEvicted = 0;
 
   constructor(budgetBytes: () => number) {
     this.#budgetBytes = budgetBytes;
@@ -104,7 +109,22 @@ export class WriteBack {
   writeAll(): void {
     this.endEpochNow();
     this.writeAhead(0);
-    this.evictions++;
+    this.#allEvicted = ++this.evictions;
+  }
+
+  /** W4. What is evicted until `unwatch` is kept in mind. @returns evictions so far, for `evictedSince` */
+  watch(): number {
+    this.#watchers++;
+    return this.evictions;
+  }
+
+  unwatch(): void {
+    if (--this.#watchers === 0) this.#evicted.clear();
+  }
+
+  /** W4. Whether something of the key was dirty when it was dropped, after so many evictions. */
+  evictedSince(keyId: unknown, evictions: number): boolean {
+    return Math.max(this.#evicted.get(keyId) ?? 0, this.#allEvicted) > evictions;
   }
 
   /** Writes what changed in this epoch, the longest ago first, until at most `keep` changes are left for the barrier. */
@@ -153,6 +173,7 @@ export class WriteBack {
       cell.owner.writeCell(cell, cell.dirtyEpoch !== this.epoch);
       cell.dirtyEpoch = 0;
       this.evictions++;
+      if (this.#watchers > 0) this.#evicted.set(cell.keyId, this.evictions);
     }
     // Writing may have dropped it already.
     if (!cell.gone) cell.owner.forgetCell(cell);

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type CellOwner, ForstCell } from './forst-cell.ts';
+import { WriteBack } from './write-back.ts';
+
+test('who watches is told of the keys that left while dirty, and of no others', () => {
+  const writeBack = new WriteBack(() => 0);
+  const owner: CellOwner = {
+    writeCell: () => {},
+    forgetCell: (cell) => writeBack.release(cell),
+  };
+  const leave = (keyId: string, dirty: boolean): void => {
+    const address = {
+      key: keyId,
+      keyId,
+      keyGroup: 0,
+      namespace: undefined,
+      namespaceId: undefined,
+    };
+    const cell = new ForstCell(owner, address, 'value');
+    writeBack.admit(cell, 100);
+    if (dirty) writeBack.touch(cell);
+    writeBack.evict();
+    // A second round, if it had a second chance.
+    writeBack.evict();
+    assert.equal(cell.gone, true);
+  };
+  leave('before', true);
+  const before = writeBack.watch();
+  leave('dirty', true);
+  leave('clean', false);
+  assert.equal(writeBack.evictedSince('dirty', before), true);
+  assert.equal(writeBack.evictedSince('clean', before), false);
+  assert.equal(writeBack.evictedSince('before', before), false);
+  assert.equal(writeBack.evictedSince('other', before), false);
+  const later = writeBack.watch();
+  assert.equal(writeBack.evictedSince('dirty', later), false);
+  writeBack.writeAll();
+  assert.equal(writeBack.evictedSince('other', later), true);
+  writeBack.unwatch();
+  writeBack.unwatch();
+});
