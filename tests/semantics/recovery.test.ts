@@ -37,12 +37,14 @@ async function linesOf(path: string): Promise<readonly string[]> {
   return texts.flatMap((text) => text.split('\n').filter((line) => line !== '')).sort();
 }
 
-/** Numbers whose second half comes only when a checkpoint is complete: a failure there has something to restore. */
+/** Numbers whose second half comes only when a checkpoint with some of the first is complete: a failure there has something to restore. */
 function gatedNumbers(): Source<number> {
   const base = rangeSource({ count: 400_000, valueAt: (n) => n, schema: t.int64(), splits: 3 });
   let open: (() => void) | undefined;
   const opened = new Promise<void>((resolve) => (open = resolve));
   let isOpen = false;
+  let hasRead = false;
+  let completed = 0;
   return {
     ...base,
     createReader: (context) => {
@@ -50,6 +52,8 @@ function gatedNumbers(): Source<number> {
       return {
         close: () => reader.close(),
         notifyCheckpointComplete: async () => {
+          // The first of two may have begun before anything was read.
+          if (!hasRead || ++completed < 2) return;
           isOpen = true;
           open!();
         },
@@ -62,6 +66,7 @@ function gatedNumbers(): Source<number> {
             position: () => split.position(),
             poll: (max) => {
               const at = Number(split.position());
+              hasRead ||= at > from;
               return at < half || isOpen ? split.poll(max) : opened.then(() => split.poll(max));
             },
           };
