@@ -55,7 +55,7 @@ const MANAGED_BYTES_DEFAULT = 256 * 1024 * 1024;
 /** A read of this worker, such as an iterator over a map, takes no longer. */
 const UNNAMED_GRACE_MS_LEAST = 10 * 60 * 1000;
 /** Of the budget; the rest is for what nobody counts: garbage, requests on their way, the compaction thread (`bench -- state`). */
-const COUNTED_SHARE = 2 / 3;
+const COUNTED_SHARE = 3 / 4;
 
 function openForst(worker: BackendWorker): StateBackend {
   const { jobId, world, config } = worker;
