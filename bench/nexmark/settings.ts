@@ -6,7 +6,7 @@ import { QUERIES } from './queries.ts';
 
 const EVENTS_QUICK = 400_000;
 const EVENTS_FULL = 2_000_000;
-/** Beside a peer, so that all of it takes less than half an hour: ten seconds of event time. */
+/** Beside a peer: ten seconds of event time. All of it takes half an hour and more. */
 const EVENTS_PEER = 1_000_000;
 const REPEAT_QUICK = 3;
 const REPEAT_FULL = 5;

@@ -40,3 +40,23 @@ test('who watches is told of the keys that left while dirty, and of no others', 
   writeBack.unwatch();
   writeBack.unwatch();
 });
+
+test('what is kept in mind for those who watch is bounded: beyond it everything counts as evicted', () => {
+  const writeBack = new WriteBack(() => 0);
+  const owner: CellOwner = {
+    writeCell: () => {},
+    forgetCell: (cell) => writeBack.release(cell),
+  };
+  const before = writeBack.watch();
+  for (let key = 0; key < 20_000; key++) {
+    const address = { key, keyId: key, keyGroup: 0, namespace: undefined, namespaceId: undefined };
+    const cell = new ForstCell(owner, address, 'value');
+    writeBack.admit(cell, 100);
+    writeBack.touch(cell);
+    writeBack.evict();
+    if (key === 16_000) assert.equal(writeBack.evictedSince('other', before), false);
+  }
+  for (const key of [0, 16_383, 19_999, 'other'])
+    assert.equal(writeBack.evictedSince(key, before), true);
+  assert.equal(writeBack.evictedSince('other', writeBack.watch()), false);
+});

@@ -18,6 +18,8 @@ import type { ForstCell } from './forst-cell.ts';
 const CELLS_PER_SLICE = 1024;
 /** Cells in use that one eviction passes; the next one goes on behind them. There may be many while much that was loaded waits to be run. */
 const IN_USE_PASSED_MAX = 1024;
+/** Keys kept in mind for those who watch, who may take turns for ever; beyond it everything counts as evicted. */
+const EVICTED_KEYS_MAX = 16_384;
 
 export class WriteBack {
   epoch = 1;
@@ -173,10 +175,19 @@ export class WriteBack {
       cell.owner.writeCell(cell, cell.dirtyEpoch !== this.epoch);
       cell.dirtyEpoch = 0;
       this.evictions++;
-      if (this.#watchers > 0) this.#evicted.set(cell.keyId, this.evictions);
+      if (this.#watchers > 0) this.#noteEvicted(cell.keyId);
     }
     // Writing may have dropped it already.
     if (!cell.gone) cell.owner.forgetCell(cell);
+  }
+
+  /** W4 */
+  #noteEvicted(keyId: unknown): void {
+    if (this.#evicted.size >= EVICTED_KEYS_MAX) {
+      this.#evicted.clear();
+      this.#allEvicted = this.evictions;
+    }
+    this.#evicted.set(keyId, this.evictions);
   }
 
   /** `closing`: it is dirty in the closed epoch, else in this one. */
