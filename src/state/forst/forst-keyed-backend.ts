@@ -60,6 +60,10 @@ import { WriteBack } from './write-back.ts';
 const SCAN_BATCH = 1024;
 /** Of the hottest keys that a manifest tells. */
 const HOT_KEYS_MAX = 32;
+/** Kinds of schemas whose values are integers. */
+const INTEGERS: ReadonlySet<string> = new Set(['int8', 'int16', 'int32', 'int64', 'timestamp']);
+/** Whose values are no objects. */
+const PLAIN: ReadonlySet<string> = new Set([...INTEGERS, 'boolean', 'float', 'double']);
 /** Timers in memory, however little there is of it. */
 const TIMERS_LEAST = 1024;
 
@@ -398,6 +402,8 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
       userKeyCodec: keyCodec(descriptor.keySchema),
       userKeyOrder: new UserKeyOrder(descriptor.keySchema),
       identifyUserKey: keyIdentity(descriptor.keySchema),
+      integerKeys: INTEGERS.has(descriptor.keySchema.kind),
+      plainValues: PLAIN.has(elementSchema(descriptor).kind),
       identifyNamespace:
         namespaceSchema === undefined ? () => undefined : keyIdentity(namespaceSchema),
       ...(ttlMs === undefined ? {} : { expiryOf: (value) => (value as Stamped).touchedMs + ttlMs }), // TtlMapState stores these

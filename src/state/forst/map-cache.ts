@@ -16,10 +16,11 @@ import type { MapState } from '../descriptor.ts';
 import type { MapRange, Namespaced, UserKeyRange } from '../keyed-state-backend.ts';
 import { type CellContext, inNamespace } from '../cells/cell-context.ts';
 import { MillraceError } from '../../base/errors.ts';
-import { ByteReader, copyOf } from '../../base/bytes.ts';
+import { ByteReader, ByteWriter, copyOf } from '../../base/bytes.ts';
 import type { Codec } from '../../types/codec.ts';
 import { notResident } from './not-resident.ts';
 import type { OrderedEntry, UserKeyOrder } from '../cells/user-key-order.ts';
+import { MapEntries, MARK } from './map-entries.ts';
 import { ForstMapRange, type KnownEntries } from './map-range.ts';
 import { type CellOwner, ForstCell } from './forst-cell.ts';
 import type { Address, Loads, LoadTarget } from './loads.ts';
@@ -27,24 +28,13 @@ import { parseStateKey, type StateKeyWriter } from './state-key.ts';
 import type { StateValues } from './state-values.ts';
 import type { WriteBack } from './write-back.ts';
 
-const CELL_BYTES = 300;
-const ENTRY_BYTES = 200;
+/** Of a cell, the Map entry that leads to it, and its columns. */
+const CELL_BYTES = 400;
+/** Live objects take a few times their encoded size. */
+const LIVE_FACTOR = 3;
+/** Until a value has been encoded. */
+const VALUE_BYTES_GUESS = 32;
 const NO_VALUE = new Uint8Array(0);
-
-interface Entry {
-  readonly key: unknown;
-  value: unknown;
-  present: boolean;
-  dirty: boolean;
-  /** False: the tree certainly has nothing for it. */
-  inTree: boolean;
-}
-
-/** What a cell of map state holds. */
-interface Contents {
-  readonly entries: Map<unknown, Entry>;
-  dirty: Entry[];
-}
 
 export interface MapCacheParams {
   readonly name: string;
@@ -57,6 +47,10 @@ export interface MapCacheParams {
   readonly userKeyCodec: Codec<unknown>;
   readonly userKeyOrder: UserKeyOrder;
   readonly identifyUserKey: (key: unknown) => unknown;
+  /** User keys are integers. */
+  readonly integerKeys: boolean;
+  /** Values are numbers or booleans: they take no memory beside that of their entry. */
+  readonly plainValues: boolean;
   readonly identifyNamespace: (namespace: unknown) => unknown;
   readonly expiryOf?: (value: unknown) => number;
 }
@@ -65,6 +59,9 @@ export class MapCache
   implements MapState<unknown, unknown>, Namespaced<unknown>, CellOwner, LoadTarget
 {
   readonly #params: MapCacheParams;
+  #valueBytes = VALUE_BYTES_GUESS;
+  /** Where the entry is that was looked for last. */
+  #found = new MapEntries(true);
   #namespace: unknown = undefined;
   #namespaceId: unknown = undefined;
 
@@ -100,7 +97,7 @@ export class MapCache
   prepareEntry(userKey: unknown): boolean {
     const cell = this.#cached();
     if (cell?.complete === true) return true;
-    if (cell !== undefined && contentsOf(cell).entries.has(this.#params.identifyUserKey(userKey)))
+    if (cell !== undefined && entriesOf(cell).find(this.#params.identifyUserKey(userKey)) !== -1)
       return true;
     const key = this.#entryKey(userKey);
     const lookup = this.#params.tree.lookupResident(key);
@@ -126,13 +123,15 @@ export class MapCache
     });
   }
 
+  /** @hot */
   get(userKey: unknown): unknown {
-    const entry = this.#find(userKey);
-    return entry?.present === true ? entry.value : undefined;
+    const at = this.#find(userKey);
+    return at === -1 ? undefined : this.#found.valueAt(at);
   }
 
   contains(userKey: unknown): boolean {
-    return this.#find(userKey)?.present === true;
+    const at = this.#find(userKey);
+    return at !== -1 && this.#found.is(at, MARK.present);
   }
 
   put(userKey: unknown, value: unknown): void {
@@ -144,20 +143,19 @@ export class MapCache
   }
 
   isEmpty(): boolean {
-    for (const entry of this.#all().values()) if (entry.present) return false;
-    return true;
+    return this.#all().isEmpty;
   }
 
   *keys(): Iterable<unknown> {
-    for (const { key } of this.#snapshot()) yield key;
+    for (const [key] of this.#snapshot()) yield key;
   }
 
   *values(): Iterable<unknown> {
-    for (const { value } of this.#snapshot()) yield value;
+    for (const [, value] of this.#snapshot()) yield value;
   }
 
   *entries(): Iterable<readonly [unknown, unknown]> {
-    for (const { key, value } of this.#snapshot()) yield [key, value];
+    yield* this.#snapshot();
   }
 
   /** P3 */
@@ -168,10 +166,8 @@ export class MapCache
     writeBack.writeEarly(cell);
     const prefix = this.#prefix();
     if (!tree.prefixIsAbsent(prefix)) tree.deletePrefix(prefix);
-    const contents = contentsOf(cell);
-    writeBack.grow(cell, -ENTRY_BYTES * contents.entries.size);
-    contents.entries.clear();
-    contents.dirty = [];
+    writeBack.grow(cell, CELL_BYTES - cell.bytes);
+    entriesOf(cell).clear();
     cell.complete = true;
   }
 
@@ -206,26 +202,24 @@ export class MapCache
 
   writeCell(cell: ForstCell, closing: boolean): void {
     const { keys, values, tree, expiryOf } = this.#params;
-    const contents = contentsOf(cell);
+    const entries = entriesOf(cell);
     const prefixLength = keys.write(cell.keyGroup, cell.namespace, cell.key).length;
-    for (const entry of contents.dirty) {
-      // An entry may be listed twice.
-      if (!entry.dirty) continue;
-      entry.dirty = false;
-      const key = keys.withUserKey(prefixLength, entry.key);
-      if (entry.present) {
-        const value = values.encode(entry.value);
-        const expiryMs = expiryOf === undefined ? Number.POSITIVE_INFINITY : expiryOf(entry.value);
+    for (const at of entries.takeDirty()) {
+      const key = keys.withUserKey(prefixLength, entries.keyAt(at));
+      if (entries.is(at, MARK.present)) {
+        const live = entries.valueAt(at);
+        const value = values.encode(live);
+        this.#valueBytes += (value.length - this.#valueBytes) / 16;
+        const expiryMs = expiryOf === undefined ? Number.POSITIVE_INFINITY : expiryOf(live);
         if (closing) tree.writeClosing(ENTRY.put, key, value, expiryMs);
         else tree.put(key, value, expiryMs);
-        entry.inTree = true;
-      } else if (entry.inTree) {
+        entries.mark(at, MARK.inTree);
+      } else if (entries.is(at, MARK.inTree)) {
         if (closing) tree.writeClosing(ENTRY.delete, key, NO_VALUE);
         else tree.delete(key);
-        entry.inTree = false;
+        entries.unmark(at, MARK.inTree);
       }
     }
-    contents.dirty = [];
   }
 
   forgetCell(cell: ForstCell): void {
@@ -236,7 +230,7 @@ export class MapCache
   #known(address: Address): KnownEntries {
     const cell = this.#cellOf(address);
     if (cell === undefined) return { complete: false, entries: [] };
-    return { complete: cell.complete, entries: contentsOf(cell).entries.values() };
+    return { complete: cell.complete, entries: knownIn(entriesOf(cell)) };
   }
 
   #decode({ key, lookup }: ScannedEntry): OrderedEntry | undefined {
@@ -250,63 +244,75 @@ export class MapCache
     };
   }
 
-  #find(userKey: unknown): Entry | undefined {
-    const id = this.#params.identifyUserKey(userKey);
+  /** @hot The place of an entry in `#found`; -1: the map has no such entry. @throws `internal` STATE_NOT_RESIDENT */
+  #find(userKey: unknown): number {
+    const { identifyUserKey, tree, name } = this.#params;
     const cell = this.#cached();
     if (cell !== undefined) {
-      const entry = contentsOf(cell).entries.get(id);
-      if (entry !== undefined || cell.complete) return entry;
+      this.#found = entriesOf(cell);
+      const at = this.#found.find(identifyUserKey(userKey));
+      if (at !== -1 || cell.complete) return at;
     }
-    const lookup = this.#params.tree.lookupResident(this.#entryKey(userKey));
-    if (lookup === undefined) throw notResident(this.#params.name);
-    return this.#know(cell ?? this.#add(), userKey, lookup);
+    const lookup = tree.lookupResident(this.#entryKey(userKey));
+    if (lookup === undefined) throw notResident(name);
+    const known = cell ?? this.#add();
+    this.#found = entriesOf(known);
+    return this.#know(known, userKey, lookup);
   }
 
-  #all(): ReadonlyMap<unknown, Entry> {
+  #all(): MapEntries {
     const cell = this.#cached();
-    if (cell?.complete === true) return contentsOf(cell).entries;
+    if (cell?.complete === true) return entriesOf(cell);
     if (!this.#params.tree.prefixIsAbsent(this.#prefix())) throw notResident(this.#params.name);
     const known = cell ?? this.#add();
     known.complete = true;
-    return contentsOf(known).entries;
+    return entriesOf(known);
   }
 
-  #snapshot(): readonly Entry[] {
-    return [...this.#all().values()].filter(({ present }) => present);
+  /** User code may put and remove, or move to another key, while it iterates. */
+  #snapshot(): readonly (readonly [unknown, unknown])[] {
+    const entries = this.#all();
+    return entries.presentPlaces().map((at) => [entries.keyAt(at), entries.valueAt(at)]);
   }
 
+  /** @hot */
   #change(userKey: unknown, value: unknown, present: boolean): void {
     const { writeBack, identifyUserKey } = this.#params;
     const cell = this.#cached() ?? this.#add();
     writeBack.touch(cell);
-    const contents = contentsOf(cell);
+    const entries = entriesOf(cell);
     const id = identifyUserKey(userKey);
-    let entry = contents.entries.get(id);
-    if (entry === undefined) {
-      entry = { key: userKey, value, present, dirty: false, inTree: !cell.complete };
-      contents.entries.set(id, entry);
-      writeBack.grow(cell, ENTRY_BYTES);
+    let at = entries.find(id);
+    if (at === -1) {
+      at = this.#addEntry(cell, id, userKey);
+      if (!cell.complete) entries.mark(at, MARK.inTree);
     }
-    entry.value = value;
-    entry.present = present;
-    if (entry.dirty) return;
-    entry.dirty = true;
-    contents.dirty.push(entry);
+    entries.setValue(at, value, present);
+    entries.touch(at);
   }
 
-  /** What the tree says of an entry, unless something newer is known. */
-  #know(cell: ForstCell, userKey: unknown, lookup: Lookup): Entry {
-    const { entries } = contentsOf(cell);
+  /** What the tree says of an entry, unless something newer is known. @returns its place */
+  #know(cell: ForstCell, userKey: unknown, lookup: Lookup): number {
+    const entries = entriesOf(cell);
     const id = this.#params.identifyUserKey(userKey);
-    const known = entries.get(id);
-    if (known !== undefined) return known;
+    const known = entries.find(id);
+    if (known !== -1) return known;
+    const at = this.#addEntry(cell, id, userKey);
     const { base } = lookup;
-    const value = base === undefined ? undefined : this.#params.values.decode(base);
-    const present = base !== undefined;
-    const entry = { key: userKey, value, present, dirty: false, inTree: present };
-    entries.set(id, entry);
-    this.#params.writeBack.grow(cell, ENTRY_BYTES);
-    return entry;
+    if (base === undefined) return at;
+    entries.setValue(at, this.#params.values.decode(base), true);
+    entries.mark(at, MARK.inTree);
+    return at;
+  }
+
+  #addEntry(cell: ForstCell, id: unknown, userKey: unknown): number {
+    const { integerKeys, plainValues, userKeyCodec, writeBack } = this.#params;
+    // Throws what the codec has to say of it.
+    if (integerKeys && typeof userKey !== 'number') userKeyCodec.encode(userKey, new ByteWriter(8));
+    const entries = entriesOf(cell);
+    const valueBytes = plainValues ? 0 : LIVE_FACTOR * this.#valueBytes;
+    writeBack.grow(cell, entries.bytesPerEntry + valueBytes);
+    return entries.add(id, userKey);
   }
 
   #cached(): ForstCell | undefined {
@@ -335,8 +341,7 @@ export class MapCache
   }
 
   #join(address: Omit<Address, 'bytes'>): ForstCell {
-    const contents: Contents = { entries: new Map(), dirty: [] };
-    const cell = new ForstCell(this, address, contents);
+    const cell = new ForstCell(this, address, new MapEntries(this.#params.integerKeys));
     cell.complete = false;
     this.#params.context.link(cell.keyId, cell);
     this.#params.writeBack.admit(cell, CELL_BYTES);
@@ -365,4 +370,11 @@ export class MapCache
   }
 }
 
-const contentsOf = (cell: ForstCell): Contents => cell.value as Contents; // cells of map state hold nothing else
+const entriesOf = (cell: ForstCell): MapEntries => cell.value as MapEntries; // cells of map state hold nothing else
+
+function* knownIn(entries: MapEntries): KnownEntries['entries'] {
+  for (let at = 0; at < entries.size; at++) {
+    const present = entries.is(at, MARK.present);
+    yield { key: entries.keyAt(at), value: entries.valueAt(at), present };
+  }
+}
