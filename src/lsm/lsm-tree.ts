@@ -221,7 +221,7 @@ export class LsmTree {
   prefixIsAbsent(prefix: Uint8Array): boolean {
     const print = fingerprint(prefix, 0, prefix.length);
     for (const memtable of this.#memtables()) {
-      if (memtable.entriesWithPrefix(prefix).length > 0) return false;
+      if (memtable.hasPrefix(prefix, print)) return false;
       if (memtable.deletesPrefix(prefix)) return true;
     }
     const after = afterPrefix(prefix);

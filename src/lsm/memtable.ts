@@ -149,13 +149,20 @@ export class Memtable {
       entry !== -1;
       entry = this.#prefixNext![entry]!
     ) {
-      const at = this.keyStarts[entry]!;
-      if (this.#startsWith(at, this.keyLengths[entry]!, prefix)) this.kinds[entry] = GONE;
+      if (this.#startsWith(entry, prefix)) this.kinds[entry] = GONE;
     }
     const name = nameOf(prefix, 0, prefix.length);
     if (this.#prefixDeletes.has(name)) return;
     const from = copyOf(prefix);
     this.#prefixDeletes.set(name, { from, to: afterPrefix(from) });
+  }
+
+  /** Whether some entry's key begins with `prefix`. */
+  hasPrefix(prefix: Uint8Array, prefixFingerprint: number): boolean {
+    let entry = this.#prefixHeads?.get(prefixFingerprint) ?? -1;
+    for (; entry !== -1; entry = this.#prefixNext![entry]!)
+      if (this.kinds[entry] !== GONE && this.#startsWith(entry, prefix)) return true;
+    return false;
   }
 
   /** Entries whose keys begin with `prefix`, in key order. */
@@ -166,9 +173,7 @@ export class Memtable {
       entry !== -1;
       entry = this.#prefixNext![entry]!
     ) {
-      if (this.kinds[entry] === GONE) continue;
-      if (this.#startsWith(this.keyStarts[entry]!, this.keyLengths[entry]!, prefix))
-        found.push(entry);
+      if (this.kinds[entry] !== GONE && this.#startsWith(entry, prefix)) found.push(entry);
     }
     return found.sort((a, b) => this.compare(a, b));
   }
@@ -335,9 +340,10 @@ export class Memtable {
     this.#prefixHeads.set(prefixFingerprint, entry);
   }
 
-  #startsWith(at: number, length: number, prefix: Uint8Array): boolean {
+  #startsWith(entry: number, prefix: Uint8Array): boolean {
+    const at = this.keyStarts[entry]!;
     return (
-      length >= prefix.length &&
+      this.keyLengths[entry]! >= prefix.length &&
       compareRanges(this.arena, at, at + prefix.length, prefix, 0, prefix.length) === 0
     );
   }

@@ -83,11 +83,11 @@ export class MapCache
   }
 
   prepare(): boolean {
-    const cell = this.#cached();
-    if (cell?.complete === true) return true;
+    const cell = this.#cached() ?? this.#add();
+    if (cell.complete) return true;
     const prefix = this.#prefix();
     if (this.#params.tree.prefixIsAbsent(prefix)) {
-      (cell ?? this.#add()).complete = true;
+      cell.complete = true;
       return true;
     }
     this.#params.loads.noteAll(this, this.#address(copyOf(prefix)));
@@ -95,14 +95,13 @@ export class MapCache
   }
 
   prepareEntry(userKey: unknown): boolean {
-    const cell = this.#cached();
-    if (cell?.complete === true) return true;
-    if (cell !== undefined && entriesOf(cell).find(this.#params.identifyUserKey(userKey)) !== -1)
-      return true;
+    const cell = this.#cached() ?? this.#add();
+    if (cell.complete) return true;
+    if (entriesOf(cell).find(this.#params.identifyUserKey(userKey)) !== -1) return true;
     const key = this.#entryKey(userKey);
     const lookup = this.#params.tree.lookupResident(key);
     if (lookup !== undefined) {
-      this.#know(cell ?? this.#add(), userKey, lookup);
+      this.#know(cell, userKey, lookup);
       return true;
     }
     this.#params.loads.note(this, this.#address(copyOf(key)));
@@ -247,26 +246,21 @@ export class MapCache
   /** @hot The place of an entry in `#found`; -1: the map has no such entry. @throws `internal` STATE_NOT_RESIDENT */
   #find(userKey: unknown): number {
     const { identifyUserKey, tree, name } = this.#params;
-    const cell = this.#cached();
-    if (cell !== undefined) {
-      this.#found = entriesOf(cell);
-      const at = this.#found.find(identifyUserKey(userKey));
-      if (at !== -1 || cell.complete) return at;
-    }
+    const cell = this.#cached() ?? this.#add();
+    this.#found = entriesOf(cell);
+    const at = this.#found.find(identifyUserKey(userKey));
+    if (at !== -1 || cell.complete) return at;
     const lookup = tree.lookupResident(this.#entryKey(userKey));
     if (lookup === undefined) throw notResident(name);
-    const known = cell ?? this.#add();
-    this.#found = entriesOf(known);
-    return this.#know(known, userKey, lookup);
+    return this.#know(cell, userKey, lookup);
   }
 
   #all(): MapEntries {
-    const cell = this.#cached();
-    if (cell?.complete === true) return entriesOf(cell);
+    const cell = this.#cached() ?? this.#add();
+    if (cell.complete) return entriesOf(cell);
     if (!this.#params.tree.prefixIsAbsent(this.#prefix())) throw notResident(this.#params.name);
-    const known = cell ?? this.#add();
-    known.complete = true;
-    return entriesOf(known);
+    cell.complete = true;
+    return entriesOf(cell);
   }
 
   /** User code may put and remove, or move to another key, while it iterates. */
@@ -329,15 +323,18 @@ export class MapCache
     return this.#cellOf(address) ?? this.#join(address);
   }
 
+  /** P1: of a map that is new, everything is known, and nothing need be looked for. */
   #add(): ForstCell {
-    const { context } = this.#params;
-    return this.#join({
+    const { context, tree } = this.#params;
+    const cell = this.#join({
       key: context.key,
       keyId: context.keyId,
       keyGroup: context.keyGroup,
       namespace: this.#namespace,
       namespaceId: this.#namespaceId,
     });
+    cell.complete = tree.prefixIsAbsent(this.#prefix());
+    return cell;
   }
 
   #join(address: Omit<Address, 'bytes'>): ForstCell {
