@@ -1,5 +1,4 @@
 /** What panes hold per key: folded accumulators that merge, or lists of elements. */
-import { ByteReader, ByteWriter } from '../../base/bytes.ts';
 import {
   aggregatingState,
   type AggregateFunction,
@@ -7,7 +6,6 @@ import {
   type ListState,
 } from '../../state/descriptor.ts';
 import type { KeyedStateBackend, Namespaced } from '../../state/keyed-state-backend.ts';
-import { rowCodec } from '../../types/row-codec.ts';
 import type { Schema } from '../../types/schema.ts';
 import { t } from '../../types/t.ts';
 import type { OperatorContext } from '../contract.ts';
@@ -25,15 +23,16 @@ export interface PaneState {
 
 export interface PaneContents {
   readonly state: PaneState;
+  /** All panes of a key are one value: what is prepared for one of them is prepared for all. */
+  readonly together: boolean;
   /** For the window function: what the window holds; undefined for nothing. Moves the namespace. */
   read(windowStart: number): readonly unknown[] | undefined;
   /** Writes what is held in fields. */
   save(): void;
 }
 
-const STATE = 'window-contents';
-
-type Fold = AggregateFunction<unknown, unknown, unknown>;
+export const STATE = 'window-contents';
+export type Fold = AggregateFunction<unknown, unknown, unknown>;
 
 /** A reduce as an aggregate whose accumulator is `undefined` or the value so far. */
 function reduceAsFold(reduce: (a: unknown, b: unknown) => unknown): Fold {
@@ -52,69 +51,24 @@ export function foldOf(content: WindowContent): Fold | undefined {
   return content.kind === 'aggregate' ? content.aggregate : reduceAsFold(content.reduce);
 }
 
-export function openPanes(
-  keyed: KeyedStateBackend,
-  context: OperatorContext,
-  { content, layout }: { content: WindowContent; layout: PaneLayout },
-): PaneContents {
-  const fold = foldOf(content);
-  if (fold === undefined) {
-    return layout.tumbling
-      ? new SinglePaneElements(keyed, content.schema)
-      : new PaneElements(keyed, context, { schema: content.schema, layout });
-  }
-  // Accumulators may be changed by what merges them; reduced values, like records, never are.
-  const copies = content.kind === 'aggregate' && !layout.tumbling;
-  return new FoldedPanes(keyed, {
-    schema: content.schema,
-    layout,
-    fold,
-    copy: copies ? copier(content.schema) : undefined,
-  });
+export interface FoldedPanesParams {
+  /** Of the state. */
+  readonly name: string;
+  readonly schema: Schema<unknown>;
+  readonly layout: PaneLayout;
+  readonly fold: Fold;
+  /** Copies an accumulator that `merge` may change; undefined where none can change. */
+  readonly copy: ((value: unknown) => unknown) | undefined;
 }
 
-const IMMUTABLE: ReadonlySet<string> = new Set([
-  'boolean',
-  'int8',
-  'int16',
-  'int32',
-  'int64',
-  'bigint',
-  'float',
-  'double',
-  'string',
-  'timestamp',
-  'decimal',
-  'enum',
-]);
-
-/** Copies values of a schema; undefined where values cannot change. */
-function copier(schema: Schema<unknown>): ((value: unknown) => unknown) | undefined {
-  if (IMMUTABLE.has(schema.kind)) return undefined;
-  const codec = rowCodec(schema);
-  const writer = new ByteWriter();
-  return (value) => {
-    writer.reset();
-    codec.encode(value, writer);
-    return codec.decode(new ByteReader(writer.take()));
-  };
-}
-
-class FoldedPanes implements PaneContents {
+export class FoldedPanes implements PaneContents {
+  readonly together = false;
   readonly state: PaneState & { get(): unknown };
   readonly #layout: PaneLayout;
   readonly #fold: Fold;
   readonly #copy: ((value: unknown) => unknown) | undefined;
 
-  constructor(
-    keyed: KeyedStateBackend,
-    params: {
-      schema: Schema<unknown>;
-      layout: PaneLayout;
-      fold: Fold;
-      copy: ((value: unknown) => unknown) | undefined;
-    },
-  ) {
+  constructor(keyed: KeyedStateBackend, params: FoldedPanesParams) {
     const { fold } = params;
     this.#layout = params.layout;
     this.#fold = fold;
@@ -126,7 +80,7 @@ class FoldedPanes implements PaneContents {
       getResult: (accumulator) => accumulator,
     };
     this.state = keyed.getNamespacedState(
-      STATE,
+      params.name,
       aggregatingState(params.schema, accumulate),
       t.int64(),
     );
@@ -162,7 +116,8 @@ class FoldedPanes implements PaneContents {
 }
 
 /** Windows that are one pane: a plain list. */
-class SinglePaneElements implements PaneContents {
+export class SinglePaneElements implements PaneContents {
+  readonly together = false;
   readonly state: ListState<unknown> & Namespaced<number>;
 
   constructor(keyed: KeyedStateBackend, schema: Schema<unknown>) {
@@ -189,7 +144,8 @@ interface Numbered {
  * The numbers grow over all keys of the subtask. The next one is operator state that every subtask is given on restore, and goes on from the
  * greatest: so numbers of a key grow also when the key has moved.
  */
-class PaneElements implements PaneContents, PaneState {
+export class PaneElements implements PaneContents, PaneState {
+  readonly together = false;
   readonly #list: ListState<Numbered> & Namespaced<number>;
   readonly #layout: PaneLayout;
   readonly #saved: { update(values: readonly number[]): void };

@@ -14,7 +14,8 @@
  *  P2  A pane is removed when the last window that contains it is forgotten.
  *  P3  A record that comes while a window of its is fired but not forgotten fires that window at once.
  *
- * Results equal the general operator's (property-tested). Cost per record: one key hash, one state lookup; per firing: a lookup per pane.
+ * Results equal the general operator's (property-tested). Cost per record: one key hash, one state lookup; per firing: a lookup per pane, or
+ * one where all panes of a key are one value (`panes-of-key.ts`).
  * Guarded by `bench/runtime.ts`.
  */
 import type { RecordGate } from '../../state/async-execution-controller.ts';
@@ -31,7 +32,8 @@ import { OperatorShell } from '../operator-shell.ts';
 import type { OutputTag } from '../output-tag.ts';
 import { userCodeError } from '../user-code-error.ts';
 import { recordWithoutTimestamp } from './assigner.ts';
-import { openPanes, type PaneContents, type PaneState } from './pane-contents.ts';
+import { openPanes } from './open-panes.ts';
+import type { PaneContents, PaneState } from './pane-contents.ts';
 import { PaneLayout, type WindowShape } from './panes.ts';
 import type { AnyProcessWindowFunction, WindowContent } from './window-function.ts';
 import { WindowFunctionHost } from './window-function-host.ts';
@@ -77,7 +79,11 @@ export class PaneWindowOperator implements OneInputOperator, TimerTarget<number>
     this.#keyed = requireKeyed(context);
     this.#shell = new OperatorShell(context);
     this.#timers = this.#keyed.getTimerService('window-timers', t.int64(), this);
-    this.#contents = openPanes(this.#keyed, context, { content, layout: this.#layout });
+    this.#contents = openPanes(this.#keyed, context, {
+      content,
+      layout: this.#layout,
+      allowedLatenessMs: this.#params.allowedLatenessMs,
+    });
     this.#panes = this.#contents.state;
     this.#functions = new WindowFunctionHost({
       keyed: this.#keyed,
@@ -223,6 +229,7 @@ export class PaneWindowOperator implements OneInputOperator, TimerTarget<number>
   }
 
   #preparePanes(start: number, end: number): boolean {
+    if (this.#contents.together) return this.#panes.prepare();
     let ready = true;
     for (let pane = start; pane < end; pane = this.#layout.after(pane)) {
       this.#panes.setNamespace(pane);

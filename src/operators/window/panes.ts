@@ -56,4 +56,9 @@ export class PaneLayout implements WindowShape {
     const window = this.lastWindow(pane);
     return window === pane ? pane + this.#cutMs : window + this.slideMs;
   }
+
+  /** Most panes that a stretch of time holds. */
+  panesOf(ms: number): number {
+    return Math.ceil(ms / this.slideMs) * (this.#cutMs === 0 ? 1 : 2);
+  }
 }
