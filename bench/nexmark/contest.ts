@@ -15,6 +15,13 @@ const WARM_UPS = 4;
 /** A peer's backend that needs so much more CPU time than its best one in the second of them is measured no further: the best counts. */
 const TOO_SLOW = 1.5;
 
+/** How our process is tuned: docs/reference/memory.md. */
+const V8_OPTIONS = [
+  '--external-memory-accounted-in-global-limit',
+  '--min-semi-space-size=128',
+  '--max-semi-space-size=128',
+];
+
 export interface ContestOptions {
   readonly query: string;
   readonly backend: string;
@@ -106,7 +113,12 @@ function startOurs({
     ...(rate === undefined ? {} : { rate }),
   };
   const script = fileURLToPath(new URL('run-query.ts', import.meta.url));
-  return new LineProcess(query, process.execPath, ['--expose-gc', script, JSON.stringify(request)]);
+  return new LineProcess(query, process.execPath, [
+    ...V8_OPTIONS,
+    '--expose-gc',
+    script,
+    JSON.stringify(request),
+  ]);
 }
 
 async function startPeer(
