@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type CellOwner, ForstCell } from './forst-cell.ts';
 import { WriteBack } from './write-back.ts';
+import { SeededRandom } from '../../testing/seeded-random.ts';
 
 test('who watches is told of the keys that left while dirty, and of no others', () => {
   const writeBack = new WriteBack(() => 0);
@@ -59,4 +60,54 @@ test('what is kept in mind for those who watch is bounded: beyond it everything 
   for (const key of [0, 16_383, 19_999, 'other'])
     assert.equal(writeBack.evictedSince(key, before), true);
   assert.equal(writeBack.evictedSince('other', writeBack.watch()), false);
+});
+
+test('a cell that has left is listed no more, and what is dirty is written once, in its epoch', async () => {
+  const random = new SeededRandom(18);
+  const writeBack = new WriteBack(() => 100 * 1000);
+  const written: { readonly cell: ForstCell; readonly closing: boolean }[] = [];
+  const owner: CellOwner = {
+    writeCell: (cell, closing) => written.push({ cell, closing }),
+    forgetCell: (cell) => writeBack.release(cell),
+  };
+  const newCell = (keyId: number): ForstCell => {
+    const address = {
+      key: keyId,
+      keyId,
+      keyGroup: 0,
+      namespace: undefined,
+      namespaceId: undefined,
+    };
+    const cell = new ForstCell(owner, address, keyId);
+    writeBack.admit(cell, 100);
+    return cell;
+  };
+  let live: ForstCell[] = [];
+  for (let epoch = 0; epoch < 3; epoch++) {
+    const dirty = new Set<ForstCell>();
+    for (let i = 0; i < 50_000; i++) {
+      const old = live[random.int(Math.max(1, live.length))];
+      const cell = old === undefined || random.int(4) > 0 ? newCell(i) : old;
+      if (cell !== old) live.push(cell);
+      writeBack.touch(cell);
+      dirty.add(cell);
+      if (i % 256 > 0) continue;
+      if (i % 512 === 0) writeBack.writeAhead(500);
+      writeBack.evict();
+      for (const { cell, closing } of written.splice(0)) {
+        assert.equal(closing, false);
+        assert.ok(dirty.delete(cell));
+      }
+      live = live.filter(({ gone }) => !gone);
+      // What lists a cell keeps it in memory.
+      assert.ok(writeBack.listed <= 2 * live.length + 2 * 4096, `${writeBack.listed} are listed`);
+    }
+    writeBack.beginEpoch();
+    await writeBack.endEpoch(async () => {});
+    for (const { cell, closing } of written.splice(0)) {
+      assert.equal(closing, true);
+      assert.ok(dirty.delete(cell));
+    }
+    assert.equal(dirty.size, 0);
+  }
 });

@@ -9,6 +9,7 @@
  *  W4  `evictions` and `folds` count what left the cache for the tree: whoever reads the tree across them reads again. Folds are no maps.
  *      Who watches is told of which keys something left.
  *  W5  Of `#dirty`, what lies before `#ahead` has been written, or is listed again behind it.
+ *  W6  Fewer than half of the cells in `#dirty`, or GONE_MAX, have left the cache: a list does not keep what was evicted in memory.
  *
  * Cost: a barrier is one list swapped; a change, one comparison and once an epoch one push; eviction, CLOCK (Corbató 1968).
  */
@@ -18,6 +19,8 @@ import type { ForstCell } from './forst-cell.ts';
 const CELLS_PER_SLICE = 1024;
 /** Cells in use that one eviction passes; the next one goes on behind them. There may be many while much that was loaded waits to be run. */
 const IN_USE_PASSED_MAX = 1024;
+/** Cells that have left the cache and are still listed. */
+const GONE_MAX = 4096;
 /** Keys kept in mind for those who watch, who may take turns for ever; beyond it everything counts as evicted. */
 const EVICTED_KEYS_MAX = 16_384;
 
@@ -27,6 +30,8 @@ export class WriteBack {
   #dirty: ForstCell[] = [];
   /** W5 */
   #ahead = 0;
+  /** W6. In `#dirty`; some of them before `#ahead`. */
+  #gone = 0;
   #closing: ForstCell[] | undefined;
   #closingAt = 0;
   readonly #ring: ForstCell[] = [];
@@ -48,6 +53,11 @@ export class WriteBack {
 
   get cells(): number {
     return this.#ring.length;
+  }
+
+  /** Cells that are kept in mind as dirty in the current epoch. */
+  get listed(): number {
+    return this.#dirty.length;
   }
 
   /** @hot Before a cell changes. */
@@ -74,6 +84,7 @@ export class WriteBack {
   /** A cell leaves the cache. */
   release(cell: ForstCell): void {
     cell.gone = true;
+    if (cell.dirtyEpoch === this.epoch) this.#gone++;
     if (cell.slot === -1) return;
     this.bytes -= cell.bytes;
     const last = this.#ring.pop()!;
@@ -91,6 +102,7 @@ export class WriteBack {
     this.#closingAt = this.#ahead;
     this.#dirty = [];
     this.#ahead = 0;
+    this.#gone = 0;
     this.epoch++;
   }
 
@@ -138,9 +150,17 @@ export class WriteBack {
       if (!cell.gone && cell.dirtyEpoch !== 0) this.#write(cell, false);
     }
     // Else the list grows until the barrier.
-    if (2 * this.#ahead <= dirty.length) return;
-    this.#dirty = dirty.slice(this.#ahead);
+    if (2 * this.#ahead > dirty.length) this.#shorten();
+  }
+
+  /** W5, W6 */
+  #shorten(): void {
+    const dirty = this.#dirty;
+    const kept: ForstCell[] = [];
+    for (let i = this.#ahead; i < dirty.length; i++) if (!dirty[i]!.gone) kept.push(dirty[i]!);
+    this.#dirty = kept;
     this.#ahead = 0;
+    this.#gone = 0;
   }
 
   /** Writes a cell of the closed epoch ahead of its turn (W1). */
@@ -168,12 +188,15 @@ export class WriteBack {
         if (--passes === 0) return;
       } else this.#drop(cell);
     }
+    if (this.#gone >= GONE_MAX && 2 * this.#gone >= this.#dirty.length) this.#shorten();
   }
 
   #drop(cell: ForstCell): void {
     if (cell.dirtyEpoch !== 0) {
-      cell.owner.writeCell(cell, cell.dirtyEpoch !== this.epoch);
+      const closing = cell.dirtyEpoch !== this.epoch;
+      cell.owner.writeCell(cell, closing);
       cell.dirtyEpoch = 0;
+      if (!closing && !cell.gone) this.#gone++;
       this.evictions++;
       if (this.#watchers > 0) this.#noteEvicted(cell.keyId);
     }
