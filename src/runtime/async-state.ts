@@ -48,7 +48,7 @@ export type Marker =
   | { readonly kind: 'end-of-input'; readonly input: InputNumber; readonly all: boolean };
 
 export interface AsyncStateParams {
-  readonly target: Omit<ControllerTarget<Marker>, 'bytesPerRecord'>;
+  readonly target: Omit<ControllerTarget<Marker>, 'bytesPerRecord' | 'holdsAll'>;
   /** Undefined: everything is resident. */
   readonly residency: Residency | undefined;
   readonly identify: (key: unknown) => unknown;
@@ -97,7 +97,11 @@ export class AsyncState implements Suspensions {
     const { config, metrics } = params;
     const sizes = new RecordSizes(params.codecOf);
     this.controller = new AsyncExecutionController(
-      { ...params.target, bytesPerRecord: (input, batch) => sizes.bytesPerRecord(input, batch) },
+      {
+        ...params.target,
+        holdsAll: () => params.residency?.holdsAll === true,
+        bytesPerRecord: (input, batch) => sizes.bytesPerRecord(input, batch),
+      },
       {
         inFlightMax: Number(
           config['execution.async-state.in-flight-records-limit'] ?? IN_FLIGHT_DEFAULT,

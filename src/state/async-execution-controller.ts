@@ -56,6 +56,8 @@ export interface ControllerTarget<M> {
   readonly oneByOne: boolean;
   /** Markers change nothing in the operator: it need not be said when records run before one that came before them. */
   readonly overtakes?: boolean;
+  /** All state is resident now: a record need not be asked about unless others wait. Default false. */
+  holdsAll?(): boolean;
   /** Estimate of the memory that one of these records takes. */
   bytesPerRecord(input: InputNumber, batch: RecordBatch<unknown>): number;
   /** False: nothing is to be handed over now. */
@@ -461,10 +463,14 @@ export class AsyncExecutionController<M> {
 
   /** @hot bench/aec.ts */
   #run(input: InputNumber, batch: RecordBatch<unknown>): void {
-    this.#current = { input, batch };
-    this.#origin = undefined;
     const { oneByOne } = this.#target;
     this.#gate.attentive = oneByOne || this.#keys.size > 0;
+    if (!this.#gate.attentive && this.#target.holdsAll?.() === true) {
+      this.#target.process(input, batch);
+      return;
+    }
+    this.#current = { input, batch };
+    this.#origin = undefined;
     if (oneByOne) this.#seen.clear();
     const size = batch.values.length;
     if (size > this.#deferred.length) this.#deferred = new Uint32Array(size);

@@ -65,6 +65,8 @@ export interface MapRange {
 
 /** State that may have to be fetched before it can be read (B5). */
 export interface Residency {
+  /** All that there is, is resident: nothing need be prepared. Default false. */
+  readonly holdsAll?: boolean;
   /** Entries noted by `prepare` since the last `load`. */
   readonly missing: number;
   /**

@@ -72,7 +72,10 @@ export class CellCache implements CellTable, CellOwner, LoadTarget {
   /** @hot */
   find(namespaceId: unknown, namespace: unknown): StoredCell | undefined {
     let cell = this.#cached(namespaceId);
-    if (cell === undefined || !cell.complete) cell = this.#resolve(namespace, namespaceId, cell);
+    if (cell === undefined || !cell.complete) {
+      if (this.#writeBack.holdsAll) return undefined;
+      cell = this.#resolve(namespace, namespaceId, cell);
+    }
     return cell.present ? cell : undefined;
   }
 
@@ -92,7 +95,7 @@ export class CellCache implements CellTable, CellOwner, LoadTarget {
   /** @hot */
   startFold(namespace: unknown, namespaceId: unknown, value: unknown): void {
     const cell = this.#cached(namespaceId);
-    if (cell !== undefined || this.#params.fold === undefined) {
+    if (cell !== undefined || this.#params.fold === undefined || this.#writeBack.holdsAll) {
       // Known to be empty: what is added is all there is.
       this.put(namespace, namespaceId, value);
       return;
@@ -132,6 +135,11 @@ export class CellCache implements CellTable, CellOwner, LoadTarget {
   prepare(namespace: unknown, namespaceId: unknown): boolean {
     const cell = this.#cached(namespaceId);
     if (cell !== undefined && cell.complete) return true;
+    if (this.#writeBack.holdsAll) {
+      // Kept in mind for a function that is suspended before it reads: the tree may have something of others by then.
+      this.#add(namespace, namespaceId, undefined).present = false;
+      return true;
+    }
     const { context } = this;
     const key = this.#params.keys.write(context.keyGroup, namespace, context.key);
     const lookup = this.#tree.lookupResident(key);
@@ -258,6 +266,7 @@ export class CellCache implements CellTable, CellOwner, LoadTarget {
       namespaceId,
     };
     const cell = this.#join(new ForstCell(this, address, value));
+    cell.inTree = !this.#writeBack.holdsAll;
     this.#cell = cell;
     this.#version = context.version;
     this.#namespaceId = namespaceId;

@@ -110,7 +110,10 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
     );
     this.#data = restored.data;
     this.#timerTree = restored.timers;
-    this.#writeBack = new WriteBack(() => worker.cacheBytesOf(this) - this.#timers.bytes);
+    this.#writeBack = new WriteBack(
+      () => worker.cacheBytesOf(this) - this.#timers.bytes,
+      this.#data.version.runs.length === 0 && this.#data.unflushedEntries === 0,
+    );
     this.#loads = new Loads(this.#data, this.#writeBack);
     this.#timers = new ForstTimers({
       backend: params,
@@ -253,6 +256,10 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
 
   get missing(): number {
     return this.#loads.missing;
+  }
+
+  get holdsAll(): boolean {
+    return this.#writeBack.holdsAll;
   }
 
   get overloaded(): boolean {

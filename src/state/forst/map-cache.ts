@@ -35,6 +35,8 @@ const LIVE_FACTOR = 3;
 /** Until a value has been encoded. */
 const VALUE_BYTES_GUESS = 32;
 const NO_VALUE = new Uint8Array(0);
+/** Of a map that nobody has put anything into. */
+const NO_ENTRIES = new MapEntries(true);
 
 export interface MapCacheParams {
   readonly name: string;
@@ -245,8 +247,10 @@ export class MapCache
 
   /** @hot The place of an entry in `#found`; -1: the map has no such entry. @throws `internal` STATE_NOT_RESIDENT */
   #find(userKey: unknown): number {
-    const { identifyUserKey, tree, name } = this.#params;
-    const cell = this.#cached() ?? this.#add();
+    const { identifyUserKey, tree, name, writeBack } = this.#params;
+    const known = this.#cached();
+    if (known === undefined && writeBack.holdsAll) return -1;
+    const cell = known ?? this.#add();
     this.#found = entriesOf(cell);
     const at = this.#found.find(identifyUserKey(userKey));
     if (at !== -1 || cell.complete) return at;
@@ -256,7 +260,9 @@ export class MapCache
   }
 
   #all(): MapEntries {
-    const cell = this.#cached() ?? this.#add();
+    const known = this.#cached();
+    if (known === undefined && this.#params.writeBack.holdsAll) return NO_ENTRIES;
+    const cell = known ?? this.#add();
     if (cell.complete) return entriesOf(cell);
     if (!this.#params.tree.prefixIsAbsent(this.#prefix())) throw notResident(this.#params.name);
     cell.complete = true;
@@ -325,7 +331,7 @@ export class MapCache
 
   /** P1: of a map that is new, everything is known, and nothing need be looked for. */
   #add(): ForstCell {
-    const { context, tree } = this.#params;
+    const { context, tree, writeBack } = this.#params;
     const cell = this.#join({
       key: context.key,
       keyId: context.keyId,
@@ -333,7 +339,7 @@ export class MapCache
       namespace: this.#namespace,
       namespaceId: this.#namespaceId,
     });
-    cell.complete = tree.prefixIsAbsent(this.#prefix());
+    cell.complete = writeBack.holdsAll || tree.prefixIsAbsent(this.#prefix());
     return cell;
   }
 

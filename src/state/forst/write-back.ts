@@ -10,6 +10,8 @@
  *      Who watches is told of which keys something left.
  *  W5  Of `#dirty`, what lies before `#ahead` has been written, or is listed again behind it.
  *  W6  Fewer than half of the cells in `#dirty`, or GONE_MAX, have left the cache: a list does not keep what was evicted in memory.
+ *  W7  While `holdsAll`, the tree has nothing of what the cache does not know: it began empty, and no cell with a value, present or stored,
+ *      has left.
  *
  * Cost: a barrier is one list swapped; a change, one comparison and once an epoch one push; eviction, CLOCK (Corbató 1968).
  */
@@ -38,6 +40,8 @@ export class WriteBack {
   #hand = 0;
   readonly #budgetBytes: () => number;
   bytes = 0;
+  /** W7. Once it is false it stays so. */
+  holdsAll: boolean;
   /** W4. Cells that were dirty when they were dropped. */
   evictions = 0;
   /** W4. Folds that were written, and are cached no longer. */
@@ -47,8 +51,10 @@ export class WriteBack {
   readonly #evicted = new Map<unknown, number>();
   #allEvicted = 0;
 
-  constructor(budgetBytes: () => number) {
+  /** `holdsAll`: the tree is empty. Default false. */
+  constructor(budgetBytes: () => number, holdsAll = false) {
     this.#budgetBytes = budgetBytes;
+    this.holdsAll = holdsAll;
   }
 
   get cells(): number {
@@ -192,6 +198,7 @@ export class WriteBack {
   }
 
   #drop(cell: ForstCell): void {
+    if (cell.present || cell.inTree) this.holdsAll = false;
     if (cell.dirtyEpoch !== 0) {
       const closing = cell.dirtyEpoch !== this.epoch;
       cell.owner.writeCell(cell, closing);
@@ -217,7 +224,9 @@ export class WriteBack {
   #write(cell: ForstCell, closing: boolean): void {
     cell.owner.writeCell(cell, closing);
     cell.dirtyEpoch = 0;
-    if (cell.gone) this.folds++;
+    if (!cell.gone) return;
+    this.folds++;
+    this.holdsAll = false;
   }
 
   /** @returns true when the closing is over */
