@@ -1,6 +1,7 @@
 /** Drives a keyed operator as a task does, batch by batch, on the clock of this thread. */
 import type { OneInputOperator } from '../../src/operators/contract.ts';
-import { AsyncState } from '../../src/runtime/async-state.ts';
+import { AsyncState, type Marker } from '../../src/runtime/async-state.ts';
+import type { ControllerTarget } from '../../src/state/async-execution-controller.ts';
 import type { Residency } from '../../src/state/keyed-state-backend.ts';
 import { batchCodec } from '../../src/types/batch-codec.ts';
 import { BATCH_SIZE_MAX, type RecordBatch } from '../../src/types/record-batch.ts';
@@ -9,8 +10,11 @@ import { t } from '../../src/types/t.ts';
 /**
  * The time here is CPU time of this thread, which spins where it would wait: what else the machine does changes no figure, and a latency of
  * 23 ms is the work that one processor does in 23 ms.
+ *
+ * Linux brings a thread's time up to date when the scheduler runs, up to four milliseconds apart, and when that of the process is asked for.
  */
 export function readClock(): number {
+  process.cpuUsage();
   const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;
 }
@@ -38,6 +42,7 @@ export function openState({ operator, residency, oneByOne = false }: Driven): As
     target: {
       prepare: (_input, batch, gate) => operator.prepareBatch!(batch, gate),
       process: (_input, batch) => operator.processBatch(batch),
+      processRest: restOf(operator),
       available: () => true,
       oneByOne,
       overtakes: !oneByOne && operator.ignoresWatermarks === true,
@@ -82,3 +87,8 @@ export function shuffler(): (from: number, to: number) => readonly number[] {
     return numbers;
   };
 }
+
+const restOf = (operator: OneInputOperator): ControllerTarget<Marker>['processRest'] =>
+  operator.processRest === undefined
+    ? undefined
+    : (_input, batch, left) => operator.processRest!(batch, left);

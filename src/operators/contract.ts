@@ -21,6 +21,7 @@ import type { Clock, Logger, Random, Timers } from '../base/world.ts';
 import type { RecordGate } from '../state/async-execution-controller.ts';
 import type { KeyedStateBackend } from '../state/keyed-state-backend.ts';
 import type { OperatorStateStore } from '../state/operator-state.ts';
+import type { LeftOut } from '../state/waiting-keys.ts';
 import type { RecordBatch } from '../types/record-batch.ts';
 
 /** Where an operator emits. */
@@ -131,6 +132,8 @@ export interface OneInputOperator extends Operator {
   /** What a record has to read depends on what records of its key before it wrote: it is asked about when they have been processed. */
   readonly readsWhatIsWritten?: boolean;
   processBatch(batch: RecordBatch<unknown>): void;
+  /** The same without the records left out, which wait for state. Absent: the others are copied into a batch. */
+  processRest?(batch: RecordBatch<unknown>, left: LeftOut): void;
   /** Event-time timers have been fired by the task before this; must forward the watermark (O1). */
   processWatermark(watermark: number): void;
   processWatermarkStatus(idle: boolean): void;

@@ -1,5 +1,6 @@
 /** KeyedProcessFunction: per-key state and timers. */
 import type { RecordGate } from '../state/async-execution-controller.ts';
+import { type LeftOut, NOTHING_LEFT_OUT } from '../state/waiting-keys.ts';
 import type { TimerTarget } from '../state/keyed-state-backend.ts';
 import { NO_TIMESTAMP, type RecordBatch } from '../types/record-batch.ts';
 import type { OneInputOperator, OperatorContext } from './contract.ts';
@@ -42,16 +43,28 @@ export class KeyedProcessOperator implements OneInputOperator, TimerTarget<numbe
     this.#user.open?.();
   }
 
-  /** @hot bench/runtime.ts */
-  processBatch({ values, timestamps }: RecordBatch<unknown>): void {
+  processBatch(batch: RecordBatch<unknown>): void {
+    this.processRest(batch, NOTHING_LEFT_OUT);
+  }
+
+  /** @hot bench/runtime.ts, bench/aec.ts */
+  processRest({ values, timestamps }: RecordBatch<unknown>, left: LeftOut): void {
     const { out } = this.#shell;
     const context = this.#context;
     const { keyed } = context;
     const keyOf = this.#keyOf;
     const user = this.#user;
+    const { indexes, count } = left;
+    let skipped = 0;
+    let skip = count === 0 ? -1 : indexes[0]!;
     let i = 0;
     try {
       for (; i < values.length; i++) {
+        if (i === skip) {
+          skipped++;
+          skip = skipped < count ? indexes[skipped]! : -1;
+          continue;
+        }
         const value = values[i];
         const timestamp = timestamps === null ? NO_TIMESTAMP : timestamps[i]!;
         out.timestamp = timestamp;

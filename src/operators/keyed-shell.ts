@@ -36,8 +36,40 @@ export function declareStates<S extends StateDeclaration>(
   return states as DeclaredState<S>; // getState returns the StateOf each descriptor
 }
 
-/** Tells the gate of each record whether what it reads is resident. @hot bench/aec.ts */
+/** Tells the gate of each record whether what it reads is resident. */
 export function prepareEach(
+  keyed: KeyedStateBackend,
+  keyOf: AnyKeySelector,
+  batch: RecordBatch<unknown>,
+  prepared: PrepareRecord,
+): void {
+  const { gate, byKeyAlone = false } = prepared;
+  if (byKeyAlone && !gate.thorough) prepareByKey(keyed, keyOf, batch, prepared);
+  else prepareThorough(keyed, keyOf, batch, prepared);
+}
+
+/**
+ * Records of a key read the same: those of keys that waited before this batch join them, and of a key that is found lacking in it all
+ * records are. Of those that lack nothing the gate hears nothing. @hot bench/aec.ts
+ */
+function prepareByKey(
+  keyed: KeyedStateBackend,
+  keyOf: AnyKeySelector,
+  { values, timestamps }: RecordBatch<unknown>,
+  { gate, prepare }: PrepareRecord,
+): void {
+  const { attentive, waiting } = gate;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
+    const key = keyOf(value);
+    if (attentive && waiting.mayHold(key) && gate.joins(i, key)) continue;
+    keyed.setCurrentKey(key);
+    const timestamp = timestamps === null ? NO_TIMESTAMP : timestamps[i]!;
+    if (!prepare(value, timestamp)) gate.record(i, key, false);
+  }
+}
+
+function prepareThorough(
   keyed: KeyedStateBackend,
   keyOf: AnyKeySelector,
   { values, timestamps }: RecordBatch<unknown>,

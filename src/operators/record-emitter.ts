@@ -8,6 +8,11 @@ import { BATCH_SIZE_MAX, NO_TIMESTAMP } from '../types/record-batch.ts';
 import type { Output } from './contract.ts';
 import type { Collector } from './functions.ts';
 
+/** The next batch is likely as large as this one, or by a part of it larger. */
+const SPARE = 8;
+/** A batch so many times smaller than the room for it is copied, and leaves the room to the next. */
+const SMALL = 4;
+
 export class RecordEmitter<O> implements Collector<O> {
   readonly #output: Output<unknown> | undefined;
   readonly #stamps = new Float64Array(BATCH_SIZE_MAX);
@@ -35,14 +40,24 @@ export class RecordEmitter<O> implements Collector<O> {
   flush(): void {
     const size = this.#size;
     if (size === 0) return;
-    const values = this.#values;
-    values.length = size;
+    const values = this.#take(size);
     const timestamps = this.#stamped ? this.#stamps.slice(0, size) : null;
-    // The next batch is likely as large as this one: room for it at once spares growing.
-    this.#values = new Array(size);
     this.#size = 0;
     this.#stamped = false;
     this.#output?.emitBatch({ values, timestamps });
+  }
+
+  /** What has been collected. Room for the next ones is made at once, since growing costs more than they do. */
+  #take(size: number): O[] {
+    const values = this.#values;
+    if (size * SMALL <= values.length) {
+      const few = values.slice(0, size);
+      values.fill(undefined as O, 0, size); // to be let go of; overwritten before it is read
+      return few;
+    }
+    values.length = size;
+    this.#values = new Array(Math.min(size + Math.ceil(size / SPARE), BATCH_SIZE_MAX));
+    return values;
   }
 
   /** The first record of a batch that has a timestamp: those before it have none. */

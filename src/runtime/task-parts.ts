@@ -158,6 +158,7 @@ export class TaskParts {
           if (prepares) this.prepare(input, batch, gate);
         },
         process: (input, batch) => this.process(input, batch),
+        processRest: this.#processRest,
         available: () => this.available,
         overtakes: !suspends && this.chain.oneInput?.ignoresWatermarks === true,
         oneByOne: suspends || (prepares && this.chain.oneInput?.readsWhatIsWritten === true),
@@ -201,6 +202,16 @@ export class TaskParts {
     if (this.chain.oneInput !== undefined) this.chain.oneInput.processBatch(batch);
     else if (input === 1) this.chain.twoInput!.processBatch1(batch);
     else this.chain.twoInput!.processBatch2(batch);
+  }
+
+  /** Undefined: the head operator cannot leave records out. */
+  get #processRest(): ControllerTarget<Marker>['processRest'] {
+    const head = this.chain.oneInput;
+    if (head?.processRest === undefined) return undefined;
+    return (_input, batch, left) => {
+      this.#recordsIn.inc(batch.values.length - left.count);
+      head.processRest!(batch, left);
+    };
   }
 
   forwardWatermark(watermark: number): void {

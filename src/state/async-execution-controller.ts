@@ -28,6 +28,7 @@ import {
   type InputNumber,
   type KeyNumber,
   KeyQueue,
+  type LeftOut,
   type Origin,
   PHASE,
   type WaitingBatch,
@@ -43,6 +44,8 @@ export interface RecordGate {
   readonly thorough: boolean;
   /** Something of that key waits or runs, and now this record too. It is not told again, and nothing need be noted for it yet. */
   joins(index: number, key: unknown): boolean;
+  /** Says cheaply of most keys that `joins` would say no. */
+  readonly waiting: Pick<WaitingKeys, 'mayHold'>;
   /** `key` is that of record `index`; `ready` whether all that it reads is resident. */
   record(index: number, key: unknown, ready: boolean): void;
 }
@@ -52,6 +55,10 @@ export interface ControllerTarget<M> {
   /** Asks the operator about each record, in order. An input without keys tells the gate nothing. */
   prepare(input: InputNumber, batch: RecordBatch<unknown>, gate: RecordGate): void;
   process(input: InputNumber, batch: RecordBatch<unknown>): void;
+  /** The same for the others than those left out. Absent: they are handed over as a batch of their own. */
+  readonly processRest?:
+    | ((input: InputNumber, batch: RecordBatch<unknown>, left: LeftOut) => void)
+    | undefined;
   /** A record is asked about, and handed over, only when those of its key before it have been processed. */
   readonly oneByOne: boolean;
   /** Markers change nothing in the operator: it need not be said when records run before one that came before them. */
@@ -137,9 +144,8 @@ export class AsyncExecutionController<M> {
   #round = 0;
   /** Keys of the batch being run, where records are handed over one by one. */
   readonly #seen = new Set<unknown>();
-  /** Indexes of a batch's records that wait, so many. */
-  #deferred = new Uint32Array(BATCH_SIZE_MAX);
-  #deferrals = 0;
+  /** A batch's records that wait. */
+  readonly #left = { indexes: new Uint32Array(BATCH_SIZE_MAX), count: 0 };
   #current: { readonly input: InputNumber; readonly batch: RecordBatch<unknown> } | undefined;
   /** Of the records of the current batch; undefined until one waits. */
   #origin: Origin | undefined;
@@ -157,6 +163,7 @@ export class AsyncExecutionController<M> {
       attentive: false,
       thorough: target.oneByOne,
       joins: (index, key) => this.#joins(index, key),
+      waiting: this.#keys,
       record: target.oneByOne
         ? (index, key, ready) => this.#recordOfOne(index, key, ready)
         : (index, key, ready) => this.#record(index, key, ready),
@@ -264,6 +271,7 @@ export class AsyncExecutionController<M> {
         keys[index] = key;
         return true;
       },
+      waiting: this.#keys,
       record: (index, key) => {
         keys[index] = key;
       },
@@ -473,16 +481,18 @@ export class AsyncExecutionController<M> {
     this.#origin = undefined;
     if (oneByOne) this.#seen.clear();
     const size = batch.values.length;
-    if (size > this.#deferred.length) this.#deferred = new Uint32Array(size);
+    const left = this.#left;
+    if (size > left.indexes.length) left.indexes = new Uint32Array(size);
+    left.count = 0;
     this.#target.prepare(input, batch, this.#gate);
-    const deferrals = this.#deferrals;
-    if (deferrals === 0) {
-      this.#target.process(input, batch);
-      return;
-    }
-    this.#deferrals = 0;
-    const ready = without(batch, this.#deferred, deferrals);
-    if (ready !== undefined) this.#target.process(input, ready);
+    if (left.count === 0) this.#target.process(input, batch);
+    else if (left.count < size) this.#processRest(input, batch);
+  }
+
+  #processRest(input: InputNumber, batch: RecordBatch<unknown>): void {
+    const target = this.#target;
+    if (target.processRest !== undefined) target.processRest(input, batch, this.#left);
+    else target.process(input, without(batch, this.#left));
   }
 
   #isBlocked(n: KeyNumber): boolean {
@@ -521,7 +531,7 @@ export class AsyncExecutionController<M> {
       // Still lacking: it stays the first.
       keys.putBack(known);
       this.#lacks(known, keys.roundsOf(known) + 1);
-      this.#deferred[this.#deferrals++] = index;
+      this.#leaveOut(index);
       return;
     }
     const repeats = this.#seen.has(id);
@@ -550,7 +560,12 @@ export class AsyncExecutionController<M> {
     const timestamp = batch.timestamps === null ? NO_TIMESTAMP : batch.timestamps[index]!;
     this.#keys.append(n, batch.values[index], timestamp, (this.#origin ??= this.#newOrigin()));
     this.deferredRecords++;
-    this.#deferred[this.#deferrals++] = index;
+    this.#leaveOut(index);
+  }
+
+  #leaveOut(index: number): void {
+    const left = this.#left;
+    left.indexes[left.count++] = index;
   }
 
   #newOrigin(): Origin {

@@ -24,6 +24,7 @@ describe('the index of waiting keys', () => {
           const known = model.get(step.id);
           assert.equal(index.find(step.id), known ?? 0);
           if (known !== undefined) assert.ok(sameValueZero(index.idOf(known), step.id));
+          if (known !== undefined) assert.equal(index.mayHold(step.id), true);
           if (step.adds && known === undefined) {
             index.add(step.id, ++n);
             model.set(step.id, n);
@@ -36,6 +37,19 @@ describe('the index of waiting keys', () => {
         assert.deepEqual([...index.all()].toSorted(), [...model.values()].toSorted());
       }),
     );
+  });
+
+  test('says of most numbers that they have none, and of no number while there are identities of another kind', () => {
+    const index = new KeyIndex();
+    for (let i = 1; i <= 500; i++) index.add(i, i);
+    let held = 0;
+    for (let i = 1; i <= 10_500; i++) if (index.mayHold(i)) held++;
+    assert.ok(held >= 500 && held < 2000, `${held} of 10,500 with 500 in it`);
+    index.add('identity of the number 7777', 501);
+    assert.equal(index.mayHold(7777), true);
+    index.remove(501);
+    for (let i = 1; i <= 500; i++) index.remove(i);
+    assert.equal(index.mayHold(7777), false);
   });
 
   test('finds all of many, after most have gone and come back under other numbers', () => {

@@ -87,6 +87,11 @@ export class WaitingKeys {
     return this.#index.find(id);
   }
 
+  /** @hot bench/aec.ts. False: nothing of that key waits or runs. Its identity need not be known. */
+  mayHold(key: unknown): boolean {
+    return this.#index.mayHold(key);
+  }
+
   hasRecords(n: KeyNumber): boolean {
     return this.#last[n] !== 0;
   }
@@ -308,23 +313,31 @@ export interface WaitingBatch {
   readonly keys: readonly unknown[] | undefined;
 }
 
-/** The records of a batch but the first `count` at `left` (ascending); undefined when there are none. */
+/** Records of a batch that are not meant. */
+export interface LeftOut {
+  /** Their places, ascending. */
+  readonly indexes: ArrayLike<number>;
+  /** How many of the indexes count. */
+  readonly count: number;
+}
+
+export const NOTHING_LEFT_OUT: LeftOut = { indexes: new Uint32Array(0), count: 0 };
+
+/** The records of a batch but some. Costs a copy: for operators that cannot leave records out. */
 export function without(
   { values, timestamps }: RecordBatch<unknown>,
-  left: ArrayLike<number>,
-  count: number,
-): RecordBatch<unknown> | undefined {
+  { indexes, count }: LeftOut,
+): RecordBatch<unknown> {
   const size = values.length - count;
-  if (size === 0) return undefined;
   const rest = new Array<unknown>(size);
   const stamps = timestamps === null ? null : new Float64Array(size);
   let skip = 0;
   let at = 0;
-  let next = left[0]!;
+  let next = indexes[0]!;
   for (let i = 0; i < values.length; i++) {
     if (i === next) {
       skip++;
-      next = skip < count ? left[skip]! : -1;
+      next = skip < count ? indexes[skip]! : -1;
       continue;
     }
     rest[at] = values[i];

@@ -201,6 +201,7 @@ export class KeyedOperatorHarness {
         attentive: false,
         thorough: true,
         joins: () => false,
+        waiting: { mayHold: () => false },
         record,
       });
       if (lacking === 0) return;
