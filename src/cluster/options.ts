@@ -223,7 +223,7 @@ export const OPTIONS: Readonly<Record<string, OptionSpec>> = {
     default: 268_435_456,
     min: 1_048_576,
     about:
-      'Memory that the forst backend of one worker may use. A quarter is left for what nobody counts, such as garbage and compaction; of the rest three eighths are for live values, half for blocks, indexes and filters, an eighth for memtables.',
+      'Memory that the forst backend of one worker may use. A quarter is left for what nobody counts, such as garbage and compaction; of the rest three eighths are for live values, half for blocks, indexes and filters (live values have up to an eighth of it while it is free), an eighth for memtables.',
   },
   'state.changelog.enabled': {
     type: 'boolean',

@@ -69,6 +69,7 @@ function openForst(worker: BackendWorker): StateBackend {
   const blocks = new CachingBlockSource({
     store,
     memoryBytes: managed / 2,
+    blocksMax: (3 * managed) / 8,
     disk,
   });
   const files = new PackedFiles({
@@ -84,6 +85,7 @@ function openForst(worker: BackendWorker): StateBackend {
       blocks,
       files,
       cacheBytes: (3 * managed) / 8,
+      spareBytes: () => Math.min(managed / 8, blocks.spareBytes),
       gauges: { ...workerGauges(blocks, disk, metered), ...localGauges(primary) },
       primary,
       // Local files leave the machine when a checkpoint names them, unless there is a changelog.

@@ -125,3 +125,13 @@ test('memory that is pinned leaves so much less for blocks', () => {
   assert.equal(cache.bytes, 0);
   assert.throws(() => cache.pin(-20_000), { code: 'ASSERTION_FAILED' });
 });
+
+test('blocks take no more than their part, however little is pinned', () => {
+  const cache = new BlockCache(10_000, 5000);
+  for (let i = 0; i < 50; i++) cache.insert(1, i, block(1, i, 1000));
+  assert.ok(cache.bytes <= 5000 && cache.bytes > 5000 - 1000 - ENTRY_BYTES, `${cache.bytes} bytes`);
+  cache.pin(4000);
+  assert.ok(cache.bytes > 5000 - 1000 - ENTRY_BYTES, `${cache.bytes} bytes`);
+  cache.pin(3000);
+  assert.ok(cache.bytes <= 3000, `${cache.bytes} bytes`);
+});

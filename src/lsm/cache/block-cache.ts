@@ -7,7 +7,8 @@
  *   slot ─► contents, file, block, uses (0..3), queue; previous and next in its queue, as a ring through the queue's own slot
  *
  * Invariants
- *  C1  bytes = sum of contents and ENTRY_BYTES over all slots; bytes + pinned <= budget after every call, unless the pinned alone exceed it.
+ *  C1  bytes = sum of contents and ENTRY_BYTES over all slots; bytes + pinned <= budget after every call, unless the pinned alone exceed it;
+ *      bytes <= blocksMax.
  *  C2  A slot is in exactly one of: the small queue, the main queue, the list of free slots.
  *
  * Cost: a hit is a Map lookup by small integer and three typed-array accesses, without allocation; insertion and eviction are O(1)
@@ -45,11 +46,14 @@ export class BlockCache {
   readonly #queueBytes = [0, 0];
   #count = 0;
   #drops = 0;
-  #budgetBytes: number;
+  readonly #budgetBytes: number;
+  readonly #blocksMax: number;
   #pinnedBytes = 0;
 
-  constructor(budgetBytes: number) {
+  /** `blocksMax`: bytes of blocks, however little is pinned. Default the budget. */
+  constructor(budgetBytes: number, blocksMax = budgetBytes) {
     this.#budgetBytes = budgetBytes;
+    this.#blocksMax = blocksMax;
     this.#previous[MAIN] = MAIN;
     this.#next[MAIN] = MAIN;
   }
@@ -149,7 +153,7 @@ export class BlockCache {
 
   /** C1 */
   #evict(): void {
-    const room = Math.max(0, this.#budgetBytes - this.#pinnedBytes);
+    const room = Math.min(this.#blocksMax, Math.max(0, this.#budgetBytes - this.#pinnedBytes));
     while (this.#count > 0 && this.bytes > room) {
       if (this.#queueBytes[SMALL]! > SMALL_SHARE * room || this.#next[MAIN] === MAIN)
         this.#evictSmall();

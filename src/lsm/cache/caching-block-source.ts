@@ -40,8 +40,10 @@ export const CACHING_DEFAULTS: CachingOptions = {
 
 export interface CachingBlockSourceParams {
   readonly store: ObjectStore;
-  /** Of blocks in memory. */
+  /** Of blocks in memory, with the indexes and filters of open files. */
   readonly memoryBytes: number;
+  /** Of these, for blocks at most. Default all. */
+  readonly blocksMax?: number;
   readonly disk?: DiskCache | undefined;
   readonly options?: Partial<CachingOptions>;
 }
@@ -97,9 +99,9 @@ export class CachingBlockSource implements BlockSource {
     corrupt: 0,
   };
 
-  constructor({ store, memoryBytes, disk, options }: CachingBlockSourceParams) {
+  constructor({ store, memoryBytes, blocksMax, disk, options }: CachingBlockSourceParams) {
     this.#store = store;
-    this.#memory = new BlockCache(memoryBytes);
+    this.#memory = new BlockCache(memoryBytes, blocksMax);
     this.#disk = disk;
     this.#options = { ...CACHING_DEFAULTS, ...options };
     this.#slots = new RequestSlots(this.#options.requestsMax);
@@ -109,6 +111,11 @@ export class CachingBlockSource implements BlockSource {
   /** Blocks in memory. */
   get bytes(): number {
     return this.#memory.bytes;
+  }
+
+  /** Of its memory, what nothing is in. */
+  get spareBytes(): number {
+    return Math.max(0, this.#memory.budgetBytes - this.#memory.pinnedBytes - this.#memory.bytes);
   }
 
   /** Whether requests wait for others to end. */

@@ -1,7 +1,8 @@
 /**
  * What the forst backends of one worker share: the block source, the writing of files, the memory budget, compaction.
  *
- * The memory budget is split: three eighths for live values, half for blocks with the indexes and filters of open files, the rest for
+ * The memory budget is split: three eighths for live values, half for blocks with the indexes and filters of open files, of which live
+ * values have up to an eighth while there is nothing in it (blocks leave it to them and to indexes and filters), the rest for
  * memtables; backends share the first part by need, none below an equal share.
  */
 import {
@@ -31,6 +32,8 @@ export interface ForstWorkerParams {
   readonly files: PackedFiles;
   /** For live values of all backends of the worker. */
   readonly cacheBytes: number;
+  /** What they may have beside that now, because others have no use for it. Default nothing. */
+  readonly spareBytes?: () => number;
   readonly memtableBytes?: number;
   /** Of one backend's changes, what a barrier may find not written out (the changelog). Default: as much as memory has room for. */
   readonly tailBytesMax?: number | undefined;
@@ -203,7 +206,7 @@ export class ForstWorker {
 
   /** What a backend may keep of live values now: an equal share, and what others leave of theirs. */
   cacheBytesOf(consumer: Consumer): number {
-    const { cacheBytes } = this.#params;
+    const cacheBytes = this.#params.cacheBytes + (this.#params.spareBytes?.() ?? 0);
     let others = 0;
     for (const other of this.#consumers) if (other !== consumer) others += other.cachedBytes;
     return Math.max(cacheBytes / Math.max(1, this.#consumers.size), cacheBytes - others);
