@@ -35,14 +35,24 @@ export interface CellTable {
   prepareAdd(namespace: unknown, namespaceId: unknown): boolean;
 }
 
+/** A timer. Its value is its timestamp. */
+export interface TimerCell extends StoredCell {
+  readonly next: TimerCell | undefined;
+  /** Out of its table. */
+  readonly gone: boolean;
+}
+
+/** Timer tables hold nothing else. */
+export const timestampOf = ({ value }: Pick<StoredCell, 'value'>): number => value as number;
+
 /** A table of timers: several cells for one key and namespace. */
 export interface TimerTable {
   /** The newest cell of the current key. */
-  head(): StoredCell | undefined;
-  add(namespace: unknown, namespaceId: unknown, value: unknown): StoredCell;
-  /** Takes a cell of the current key out. */
-  drop(cell: StoredCell): void;
-  cells(): readonly StoredCell[];
+  head(): TimerCell | undefined;
+  add(namespace: unknown, namespaceId: unknown, timestamp: number): TimerCell;
+  /** Takes a cell of the current key out: it is gone. */
+  drop(cell: TimerCell): void;
+  cells(): readonly TimerCell[];
   /** @hot Timers of this time and later may be elsewhere; +Infinity: all timers are here. */
   readonly headEnd: number;
   /** From `headEnd` on: registers a timer of the current key where it belongs; false: it belongs here. */
@@ -52,5 +62,5 @@ export interface TimerTable {
   /** The timers that come next are elsewhere and may be due: the backend's next load is to bring them. */
   noteHead?(): void;
   /** Adds a cell that was stored. */
-  restoreCell(keyId: unknown, cell: Omit<StoredCell, 'next'>): void;
+  restoreCell(keyId: unknown, cell: Omit<StoredCell, 'next'>): TimerCell;
 }

@@ -1,6 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Timer, TimerQueue } from './timer-queue.ts';
+import { TimerQueue } from './timer-queue.ts';
+
+interface Timer {
+  readonly id: number;
+  readonly keyGroup: number;
+  readonly timestamp: number;
+  gone: boolean;
+}
+
+const timerOf = (id: number, keyGroup: number, timestamp: number): Timer => ({
+  ...{ id, keyGroup, timestamp },
+  gone: false,
+});
+
+function drop(queue: TimerQueue<Timer>, timer: Timer): void {
+  timer.gone = true;
+  queue.dropOne();
+}
 
 const CASES = [
   { name: 'distinct times', times: 1e9, timers: 40_000 },
@@ -21,7 +38,7 @@ const isBeyond = (timer: Timer, end: { timestamp: number; keyGroup: number }): b
   (timer.timestamp === end.timestamp && timer.keyGroup > end.keyGroup);
 
 /** Polls until none is due; in order of time. */
-function pollAll(queue: TimerQueue, until: number): readonly Timer[] {
+function pollAll(queue: TimerQueue<Timer>, until: number): readonly Timer[] {
   const fired: Timer[] = [];
   for (let timer = queue.poll(until); timer !== undefined; timer = queue.poll(until)) {
     assert.ok(timer.timestamp >= (fired.at(-1)?.timestamp ?? 0));
@@ -33,14 +50,14 @@ function pollAll(queue: TimerQueue, until: number): readonly Timer[] {
 for (const { name, times, timers } of CASES) {
   test(`a queue that divides loses nothing and takes the latest out: ${name}`, () => {
     const random = randomFrom(timers + times);
-    const queue = new TimerQueue({ divides: true });
+    const queue = new TimerQueue<Timer>({ divides: true });
     const live = new Set<Timer>();
     for (let i = 0; i < timers; i++) {
-      const timer = new Timer(i, random(32_768), undefined, undefined, random(times));
-      queue.add(timer);
+      const timer = timerOf(i, random(32_768), random(times));
+      queue.add(timer, timer.timestamp);
       live.add(timer);
       if (i % 3 === 0) {
-        queue.drop(timer);
+        drop(queue, timer);
         live.delete(timer);
       }
       if (i % 10_000 !== 9999) continue;
@@ -61,27 +78,21 @@ for (const { name, times, timers } of CASES) {
 }
 
 test('a queue that does not divide fires timers of one time as they were registered', () => {
-  const queue = new TimerQueue({ divides: false });
-  const timers = Array.from(
-    { length: 100_000 },
-    (_, i) => new Timer(i, (i * 7919) % 32_768, undefined, undefined, 5),
-  );
-  for (const timer of timers) queue.add(timer);
+  const queue = new TimerQueue<Timer>({ divides: false });
+  const timers = Array.from({ length: 100_000 }, (_, i) => timerOf(i, (i * 7919) % 32_768, 5));
+  for (const timer of timers) queue.add(timer, timer.timestamp);
   assert.deepEqual(
-    pollAll(queue, 5).map(({ key }) => key),
-    timers.map(({ key }) => key),
+    pollAll(queue, 5).map(({ id }) => id),
+    timers.map(({ id }) => id),
   );
 });
 
 test('most of the timers are deleted: the others fire', () => {
   const random = randomFrom(7);
-  const queue = new TimerQueue({ divides: false });
-  const timers = Array.from(
-    { length: 30_000 },
-    (_, i) => new Timer(i, 0, undefined, undefined, random(1e6)),
-  );
-  for (const timer of timers) queue.add(timer);
-  const left = timers.filter((timer, i) => (i % 10 === 0 ? true : (queue.drop(timer), false)));
+  const queue = new TimerQueue<Timer>({ divides: false });
+  const timers = Array.from({ length: 30_000 }, (_, i) => timerOf(i, 0, random(1e6)));
+  for (const timer of timers) queue.add(timer, timer.timestamp);
+  const left = timers.filter((timer, i) => (i % 10 === 0 ? true : (drop(queue, timer), false)));
   const fired = pollAll(queue, 1e6);
   assert.deepEqual(new Set(fired), new Set(left));
 });

@@ -8,7 +8,7 @@
  * A heap or run that becomes too long is divided in the middle, so that whatever is done at once is done to a few thousand timestamps:
  * the latest timers leave by the last run. In a queue that divides, a timestamp of very many timers has runs of its own, by key group.
  *
- * Deletion marks; the mark is met when the timer's turn comes, or when half of all timers are marked. Cost: O(1) to register at a known
+ * Deletion marks (`gone`); the mark is met when the timer's turn comes, or when half of all timers are marked. Cost: O(1) to register at a known
  * timestamp, else O(log t); firing looks nothing up; deletion O(1), amortised.
  */
 import { NumberMap } from '../../base/number-map.ts';
@@ -23,50 +23,34 @@ const SAMPLED = 65;
 /** Timers of one timestamp and range of key groups, where the queue divides. */
 const TOGETHER_MOST = 1 << 16;
 
-export class Timer {
-  readonly key: unknown;
+/** A timer as the queue sees it. */
+export interface QueuedTimer {
   readonly keyGroup: number;
-  readonly namespace: unknown;
-  readonly namespaceId: unknown;
-  readonly timestamp: number;
-  deleted = false;
-
-  constructor(
-    key: unknown,
-    keyGroup: number,
-    namespace: unknown,
-    namespaceId: unknown,
-    timestamp: number,
-  ) {
-    this.key = key;
-    this.keyGroup = keyGroup;
-    this.namespace = namespace;
-    this.namespaceId = namespaceId;
-    this.timestamp = timestamp;
-  }
+  /** Deleted. */
+  readonly gone: boolean;
 }
 
-interface Groups {
+interface Groups<T> {
   readonly from: number;
-  timers: Timer[];
+  timers: T[];
 }
 
-interface Due {
+interface Due<T> {
   readonly timestamp: number;
-  timers: Timer[];
+  timers: T[];
   /** Timers before this have fired. */
   next: number;
   /** Higher key groups than those of `timers`, in order; their turn comes after it. */
-  groups: Groups[];
+  groups: Groups<T>[];
 }
 
-interface Run {
+interface Run<T> {
   readonly from: number;
-  dues: Due[];
+  dues: Due<T>[];
 }
 
 /** Of timestamps that are not divided. */
-const UNDIVIDED: Groups[] = [];
+const UNDIVIDED: never[] = [];
 
 /** Timers come after it when their timestamp is later, or the same and their key group higher. */
 export interface QueueEnd {
@@ -74,11 +58,11 @@ export interface QueueEnd {
   readonly keyGroup: number;
 }
 
-export class TimerQueue {
-  readonly #due = new NumberMap<Due>();
-  #near: Due[] = [];
+export class TimerQueue<T extends QueuedTimer> {
+  readonly #due = new NumberMap<Due<T>>();
+  #near: Due<T>[] = [];
   /** In order. Not empty only where `near` is not. */
-  readonly #later: Run[] = [];
+  readonly #later: Run<T>[] = [];
   /** Where `later` begins. */
   #nearEnd = Number.POSITIVE_INFINITY;
   readonly #togetherMost: number;
@@ -86,25 +70,19 @@ export class TimerQueue {
   #marked = 0;
   #sweepAt = 0;
   /** The one that a timer was last added to: timers come in runs. */
-  #last: Due | undefined;
+  #last: Due<T> | undefined;
 
   /** `divides`: the latest timers may have to leave, so that those of one timestamp go by key group when they are many. */
   constructor({ divides }: { readonly divides: boolean }) {
     this.#togetherMost = divides ? TOGETHER_MOST : Number.POSITIVE_INFINITY;
   }
 
-  add(timer: Timer): void {
+  add(timer: T, timestamp: number): void {
     this.#queued++;
-    const due =
-      this.#last?.timestamp === timer.timestamp ? this.#last : this.#due.get(timer.timestamp);
+    const due = this.#last?.timestamp === timestamp ? this.#last : this.#due.get(timestamp);
     if (due === undefined) {
-      const first: Due = {
-        timestamp: timer.timestamp,
-        timers: [timer],
-        next: 0,
-        groups: UNDIVIDED,
-      };
-      this.#due.set(timer.timestamp, first);
+      const first: Due<T> = { timestamp, timers: [timer], next: 0, groups: UNDIVIDED };
+      this.#due.set(timestamp, first);
       this.#last = first;
       this.#push(first);
       return;
@@ -123,7 +101,7 @@ export class TimerQueue {
   }
 
   /** Takes the earliest live timer with timestamp <= `until`, in registration order within a timestamp unless the queue divides. */
-  poll(until: number): Timer | undefined {
+  poll(until: number): T | undefined {
     const timer = this.peek(until);
     if (timer === undefined) return undefined;
     this.#near[0]!.next++;
@@ -131,15 +109,14 @@ export class TimerQueue {
     return timer;
   }
 
-  /** Deletes a timer that is queued. */
-  drop(timer: Timer): void {
-    timer.deleted = true;
+  /** A timer that is queued is gone. */
+  dropOne(): void {
     if (++this.#marked > MARKS_MIN && 2 * this.#marked > this.#queued) this.#sweep();
   }
 
   /** Takes out the latest live timers, about `count` of them and at least one if there is one, and says after what they come. */
-  takeLatest(count: number): { readonly timers: readonly Timer[]; readonly end: QueueEnd } {
-    const timers: Timer[] = [];
+  takeLatest(count: number): { readonly timers: readonly T[]; readonly end: QueueEnd } {
+    const timers: T[] = [];
     let end: QueueEnd = { timestamp: Number.NEGATIVE_INFINITY, keyGroup: -1 };
     while (timers.length < count && this.#near.length > 0) {
       const run = this.#later.at(-1)?.dues ?? this.#near;
@@ -157,7 +134,7 @@ export class TimerQueue {
   }
 
   /** The timer that `poll` would take. */
-  peek(until: number): Timer | undefined {
+  peek(until: number): T | undefined {
     for (
       let due = this.#near[0];
       due !== undefined && due.timestamp <= until;
@@ -166,7 +143,7 @@ export class TimerQueue {
       const { timers } = due;
       while (due.next < timers.length) {
         const timer = timers[due.next]!;
-        if (!timer.deleted) return timer;
+        if (!timer.gone) return timer;
         due.next++;
         this.#queued--;
         this.#marked--;
@@ -184,7 +161,7 @@ export class TimerQueue {
   }
 
   /** Visits timers that are due with the earliest timestamps, at most `limit`; nothing is taken. */
-  ahead(until: number, limit: number, visit: (timer: Timer) => void): void {
+  ahead(until: number, limit: number, visit: (timer: T) => void): void {
     let left = limit;
     for (let i = -1; i < this.#later.length && left > 0; i++) {
       const run = i === -1 ? this.#near : this.#later[i]!.dues;
@@ -202,7 +179,7 @@ export class TimerQueue {
   }
 
   /** The timers of a timestamp, or of its last key groups if they are many. @returns after what they come */
-  #takeFrom(due: Due, count: number, timers: Timer[]): QueueEnd {
+  #takeFrom(due: Due<T>, count: number, timers: T[]): QueueEnd {
     const { timestamp } = due;
     const last = due.groups.at(-1)?.timers ?? due.timers;
     if (last.length > 2 * count) this.#divide(due, count);
@@ -214,9 +191,9 @@ export class TimerQueue {
   }
 
   /** Divides the last key groups of a timestamp into parts of about `each` timers; one key group stays together. */
-  #divide(due: Due, each: number): void {
+  #divide(due: Due<T>, each: number): void {
     const part = due.groups.pop();
-    const all: Timer[] = [];
+    const all: T[] = [];
     this.#takeLive(part?.timers ?? due.timers, part === undefined ? due.next : 0, all);
     this.#queued += all.length;
     const parts = byKeyGroup(all, each);
@@ -227,10 +204,10 @@ export class TimerQueue {
     due.groups = [...due.groups, ...parts];
   }
 
-  #takeLive(timers: readonly Timer[], from: number, into: Timer[]): void {
+  #takeLive(timers: readonly T[], from: number, into: T[]): void {
     for (let i = from; i < timers.length; i++) {
       const timer = timers[i]!;
-      if (timer.deleted) this.#marked--;
+      if (timer.gone) this.#marked--;
       else into.push(timer);
     }
     this.#queued -= timers.length - from;
@@ -242,13 +219,13 @@ export class TimerQueue {
     const run = this.#sweepAt === 0 ? undefined : this.#later[this.#sweepAt - 1];
     this.#sweepAt++;
     const dues = (run?.dues ?? this.#near).filter((due) => {
-      const timers: Timer[] = [];
+      const timers: T[] = [];
       this.#takeLive(due.timers, due.next, timers);
       due.timers = timers;
       due.next = 0;
       let live = timers.length;
       for (const part of due.groups) {
-        const kept: Timer[] = [];
+        const kept: T[] = [];
         this.#takeLive(part.timers, 0, kept);
         part.timers = kept;
         live += kept.length;
@@ -261,12 +238,12 @@ export class TimerQueue {
     else run.dues = dues;
   }
 
-  #forget(due: Due): void {
+  #forget(due: Due<T>): void {
     this.#due.delete(due.timestamp);
     if (this.#last === due) this.#last = undefined;
   }
 
-  #push(due: Due): void {
+  #push(due: Due<T>): void {
     const { timestamp } = due;
     if (timestamp >= this.#nearEnd) {
       const at = this.#runAt(timestamp);
@@ -300,7 +277,7 @@ export class TimerQueue {
   }
 
   /** The later half becomes a run of its own. */
-  #split(dues: readonly Due[], at: number): void {
+  #split(dues: readonly Due<T>[], at: number): void {
     const stride = Math.floor(dues.length / SAMPLED);
     const sample = Float64Array.from({ length: SAMPLED }, (_, i) => dues[i * stride]!.timestamp);
     const from = sample.sort()[SAMPLED >> 1]!;
@@ -311,7 +288,7 @@ export class TimerQueue {
   }
 
   /** A run in no order becomes the heap; if it is empty, the next one does. */
-  #setNear(dues: Due[]): void {
+  #setNear(dues: Due<T>[]): void {
     let heap = dues;
     while (heap.length === 0 && this.#later.length > 0) heap = this.#later.shift()!.dues;
     this.#near = heap;
@@ -347,14 +324,14 @@ export class TimerQueue {
 }
 
 /** @returns what is left of the limit */
-function visitLive(
-  timers: readonly Timer[],
+function visitLive<T extends QueuedTimer>(
+  timers: readonly T[],
   { from, limit }: { readonly from: number; readonly limit: number },
-  visit: (timer: Timer) => void,
+  visit: (timer: T) => void,
 ): number {
   let left = limit;
   for (let i = from; i < timers.length && left > 0; i++) {
-    if (timers[i]!.deleted) continue;
+    if (timers[i]!.gone) continue;
     visit(timers[i]!);
     left--;
   }
@@ -362,7 +339,7 @@ function visitLive(
 }
 
 /** Where a timer of a divided timestamp belongs. */
-function groupsOf(due: Due, keyGroup: number): Pick<Due, 'timers'> {
+function groupsOf<T>(due: Due<T>, keyGroup: number): Pick<Due<T>, 'timers'> {
   const { groups } = due;
   let low = -1;
   let high = groups.length - 1;
@@ -375,11 +352,11 @@ function groupsOf(due: Due, keyGroup: number): Pick<Due, 'timers'> {
 }
 
 /** Ranges of key groups with at least `each` timers, but for the last. */
-function byKeyGroup(timers: readonly Timer[], each: number): Groups[] {
+function byKeyGroup<T extends QueuedTimer>(timers: readonly T[], each: number): Groups<T>[] {
   const counts = new Uint32Array(MAX_PARALLELISM_LIMIT);
   for (const { keyGroup } of timers) counts[keyGroup]!++;
   const partOf = new Uint32Array(MAX_PARALLELISM_LIMIT);
-  const parts: Groups[] = [];
+  const parts: Groups<T>[] = [];
   let here = each;
   for (let keyGroup = 0; keyGroup < MAX_PARALLELISM_LIMIT; keyGroup++) {
     if (counts[keyGroup] === 0) continue;

@@ -3,9 +3,9 @@
  * on restore.
  */
 import type { InternalTimerService, TimerTarget } from '../keyed-state-backend.ts';
-import type { StoredCell, TimerTable } from './cell-table.ts';
+import { type TimerCell, type TimerTable, timestampOf } from './cell-table.ts';
 import type { KeyContext } from './key-context.ts';
-import { Timer, TimerQueue } from './timer-queue.ts';
+import { TimerQueue } from './timer-queue.ts';
 
 export type TimerDomain = 'event' | 'processing';
 
@@ -31,13 +31,10 @@ export interface TimerServiceParams<N, T extends TimerTable> {
   readonly resident: boolean;
 }
 
-/** The timer of a cell in a timer table. */
-const timerOf = (cell: StoredCell): Timer => cell.value as Timer; // timer tables hold nothing else
-
 export class CellTimerService<N, T extends TimerTable> implements InternalTimerService<N> {
   readonly tables: Readonly<Record<TimerDomain, T>>;
   readonly #params: TimerServiceParams<N, T>;
-  readonly #queues: Readonly<Record<TimerDomain, TimerQueue>>;
+  readonly #queues: Readonly<Record<TimerDomain, TimerQueue<TimerCell>>>;
 
   /** Timers have to be prepared: state may be elsewhere, and what they fire reads some. */
   readonly #prepares: boolean;
@@ -75,7 +72,7 @@ export class CellTimerService<N, T extends TimerTable> implements InternalTimerS
     visit: (key: unknown, namespace: N, timestamp: number) => void,
   ): void {
     for (const cell of this.tables[domain].cells())
-      visit(cell.key, cell.namespace as N, timerOf(cell).timestamp); // namespaces of this service
+      visit(cell.key, cell.namespace as N, timestampOf(cell)); // namespaces of this service
   }
 
   /** When the earliest timer is due, at the earliest; +Infinity for none. */
@@ -97,10 +94,11 @@ export class CellTimerService<N, T extends TimerTable> implements InternalTimerS
     }
     this.#queues[domain].poll(until);
     this.#params.setKey(timer.key);
-    this.#unlink(domain, timer.namespaceId, timer.timestamp);
+    this.tables[domain].drop(timer);
     const namespace = timer.namespace as N; // registered by this service
-    if (domain === 'event') this.#params.target.onEventTime(timer.timestamp, namespace);
-    else this.#params.target.onProcessingTime(timer.timestamp, namespace);
+    const timestamp = timestampOf(timer);
+    if (domain === 'event') this.#params.target.onEventTime(timestamp, namespace);
+    else this.#params.target.onProcessingTime(timestamp, namespace);
     return 'fired';
   }
 
@@ -114,28 +112,26 @@ export class CellTimerService<N, T extends TimerTable> implements InternalTimerS
     return true;
   }
 
-  #prepare(timer: Timer): boolean {
+  #prepare(timer: TimerCell): boolean {
     this.#params.setKey(timer.key);
-    return this.#params.target.prepareTimer!(timer.timestamp, timer.namespace as N); // as above
+    return this.#params.target.prepareTimer!(timestampOf(timer), timer.namespace as N); // as above
   }
 
   /** Takes the latest timers out of the queue, about `count`; their cells stay. */
-  takeLatest(domain: TimerDomain, count: number): ReturnType<TimerQueue['takeLatest']> {
+  takeLatest(domain: TimerDomain, count: number): ReturnType<TimerQueue<TimerCell>['takeLatest']> {
     return this.#queues[domain].takeLatest(count);
   }
 
   /** Adds a timer that was stored. */
   restore(domain: TimerDomain, { key, keyGroup, namespace, timestamp }: RestoredTimer): void {
-    const namespaceId = this.#params.identify(namespace);
-    const timer = new Timer(key, keyGroup, namespace, namespaceId, timestamp);
-    this.tables[domain].restoreCell(this.#params.identifyKey(key), {
+    const timer = this.tables[domain].restoreCell(this.#params.identifyKey(key), {
       key,
       keyGroup,
       namespace,
-      namespaceId,
-      value: timer,
+      namespaceId: this.#params.identify(namespace),
+      value: timestamp,
     });
-    this.#queues[domain].add(timer);
+    this.#queues[domain].add(timer, timestamp);
   }
 
   /** @hot A timer at +Infinity never fires and is not kept. */
@@ -143,30 +139,28 @@ export class CellTimerService<N, T extends TimerTable> implements InternalTimerS
     if (timestamp === Number.POSITIVE_INFINITY) return;
     const table = this.tables[domain];
     if (timestamp >= table.headEnd && table.addBeyond!(namespace, timestamp)) return;
-    const { context } = this.#params;
     const namespaceId = this.#params.identify(namespace);
-    for (let cell = table.head(); cell !== undefined; cell = cell.next) {
-      if (cell.namespaceId === namespaceId && timerOf(cell).timestamp === timestamp) return;
-    }
-    const timer = new Timer(context.key, context.keyGroup, namespace, namespaceId, timestamp);
-    table.add(namespace, namespaceId, timer);
-    this.#queues[domain].add(timer);
+    if (find(table, namespaceId, timestamp) !== undefined) return;
+    this.#queues[domain].add(table.add(namespace, namespaceId, timestamp), timestamp);
   }
 
   #delete(domain: TimerDomain, namespace: N, timestamp: number): void {
     const table = this.tables[domain];
     if (timestamp >= table.headEnd && table.dropBeyond!(namespace, timestamp)) return;
-    const timer = this.#unlink(domain, this.#params.identify(namespace), timestamp);
-    if (timer !== undefined) this.#queues[domain].drop(timer);
+    const timer = find(table, this.#params.identify(namespace), timestamp);
+    if (timer === undefined) return;
+    table.drop(timer);
+    this.#queues[domain].dropOne();
   }
+}
 
-  #unlink(domain: TimerDomain, namespaceId: unknown, timestamp: number): Timer | undefined {
-    const table = this.tables[domain];
-    for (let cell = table.head(); cell !== undefined; cell = cell.next) {
-      if (cell.namespaceId !== namespaceId || timerOf(cell).timestamp !== timestamp) continue;
-      table.drop(cell);
-      return timerOf(cell);
-    }
-    return undefined;
-  }
+/** @hot That timer of the current key. */
+function find(table: TimerTable, namespaceId: unknown, timestamp: number): TimerCell | undefined {
+  let cell = table.head();
+  while (
+    cell !== undefined &&
+    (cell.namespaceId !== namespaceId || timestampOf(cell) !== timestamp)
+  )
+    cell = cell.next;
+  return cell;
 }

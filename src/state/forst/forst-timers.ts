@@ -203,8 +203,7 @@ export class ForstTimers {
     // A place within a key group that was the end remains it, where nothing left.
     const unchanged =
       before?.timestamp === end.timestamp && before.keyGroup === end.keyGroup ? before : undefined;
-    const identify = keyIdentity(this.#params.backend.keySchema);
-    table.spill(identify, timers, unchanged ?? { ...end, bytes: undefined });
+    table.spill(timers, unchanged ?? { ...end, bytes: undefined });
     return timers.length > 0;
   }
 

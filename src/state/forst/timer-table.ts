@@ -13,9 +13,13 @@ import { copyOf } from '../../base/bytes.ts';
 import { compareKeys } from '../../lsm/key-order.ts';
 import type { LsmTree } from '../../lsm/lsm-tree.ts';
 import { ENTRY } from '../../lsm/table-meta.ts';
-import type { StoredCell, TimerTable } from '../cells/cell-table.ts';
+import {
+  type StoredCell,
+  type TimerCell,
+  type TimerTable,
+  timestampOf,
+} from '../cells/cell-table.ts';
 import type { CellContext } from '../cells/cell-context.ts';
-import type { Timer } from '../cells/timer-queue.ts';
 import { type CellOwner, ForstCell } from './forst-cell.ts';
 import type { StateKeyWriter } from './state-key.ts';
 import { comparePlaces, type NextTimers, placeOf, type TimerPlace } from './timer-head.ts';
@@ -29,7 +33,7 @@ const BEFORE_ALL: TimerPlace = {
 };
 
 /** Estimate of the memory that a timer in the head takes. */
-export const TIMER_BYTES = 320;
+export const TIMER_BYTES = 250;
 /** Of a change within the stage. */
 const CHANGE_BYTES = 200;
 /** So many changes are worth less stage: passing over them would cost more than reading again. */
@@ -90,20 +94,20 @@ export class ForstTimerTable implements TimerTable, CellOwner {
   }
 
   /** @hot */
-  head(): StoredCell | undefined {
+  head(): ForstCell | undefined {
     return this.#context.head(this);
   }
 
-  add(namespace: unknown, namespaceId: unknown, value: unknown): StoredCell {
+  add(namespace: unknown, namespaceId: unknown, timestamp: number): ForstCell {
     const { key, keyId, keyGroup } = this.#context;
-    const cell = new ForstCell(this, { key, keyId, keyGroup, namespace, namespaceId }, value);
+    const cell = new ForstCell(this, { key, keyId, keyGroup, namespace, namespaceId }, timestamp);
     cell.inTree = false;
     this.#join(cell);
     this.#writeBack.touch(cell);
     return cell;
   }
 
-  drop(stored: StoredCell): void {
+  drop(stored: TimerCell): void {
     const cell = stored as ForstCell; // cells of this table
     this.#writeBack.writeEarly(cell);
     if (cell.inTree) this.#tree.delete(this.#keyOf(cell));
@@ -132,19 +136,20 @@ export class ForstTimerTable implements TimerTable, CellOwner {
     this.needed = true;
   }
 
-  cells(): readonly StoredCell[] {
+  cells(): readonly ForstCell[] {
     return [...this.#context.cellsOf(this)];
   }
 
-  restoreCell(keyId: unknown, from: Omit<StoredCell, 'next'>): void {
-    this.#join(new ForstCell(this, { ...from, keyId }, from.value));
+  restoreCell(keyId: unknown, from: Omit<StoredCell, 'next'>): ForstCell {
+    const cell = new ForstCell(this, { ...from, keyId }, from.value);
+    this.#join(cell);
+    return cell;
   }
 
   /** T1: the latest timers leave for the tree, all that come after `end`. */
-  spill(keyIdOf: (key: unknown) => unknown, timers: readonly Timer[], end: TimerPlace): void {
-    for (const timer of timers) {
-      let cell = this.#context.headOf(this, keyIdOf(timer.key))!;
-      while (cell.value !== timer) cell = cell.next!;
+  spill(timers: readonly TimerCell[], end: TimerPlace): void {
+    for (const cell of timers as readonly ForstCell[]) {
+      // cells of this table
       if (cell.dirtyEpoch !== 0) this.writeCell(cell, cell.dirtyEpoch !== this.#writeBack.epoch);
       this.forgetCell(cell);
     }
@@ -256,8 +261,7 @@ export class ForstTimerTable implements TimerTable, CellOwner {
   }
 
   #keyOf(cell: ForstCell): Uint8Array {
-    const { timestamp } = cell.value as Timer; // timer tables hold nothing else
-    return this.#keys.writeTimer(cell.keyGroup, timestamp, cell.key, cell.namespace);
+    return this.#keys.writeTimer(cell.keyGroup, timestampOf(cell), cell.key, cell.namespace);
   }
 }
 

@@ -25,6 +25,7 @@ import type {
   VOID_NAMESPACE,
 } from '../keyed-state-backend.ts';
 import { buildState } from '../cells/build-state.ts';
+import { timestampOf } from '../cells/cell-table.ts';
 import { fireTimers } from '../cells/fire-timers.ts';
 import { type CapturedTable, SnapshotBuffers, SnapshotCapture } from './snapshot-capture.ts';
 import {
@@ -41,7 +42,6 @@ import { fromCanonical, type HashMapFile } from './from-canonical.ts';
 import { inspectCanonical } from '../savepoint/canonical-file.ts';
 import { type Bucket, BucketLayout, Cell, SnapshotContext, StateTable } from './state-table.ts';
 import { refuseGeneric, storedCodec, storedDecoder, storedSchema } from '../cells/stored-value.ts';
-import type { Timer } from '../cells/timer-queue.ts';
 import { foldOf } from '../cells/fold-of.ts';
 import { expiryOfStored } from '../cells/stored-expiry.ts';
 import { CellTimerService } from '../cells/timer-service.ts';
@@ -406,7 +406,7 @@ const isTimers = (kind: TableHeader['kind']): boolean =>
 function encodeTimers(bucket: Bucket, writer: ByteWriter, codecs: EntryCodecs): number {
   for (const cell of bucket.cells) {
     writeAddress(writer, codecs, cell);
-    writer.f64((cell.value as Timer).timestamp); // timer tables hold nothing else
+    writer.f64(timestampOf(cell));
   }
   return bucket.cells.length;
 }

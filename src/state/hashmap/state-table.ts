@@ -14,7 +14,7 @@
  */
 import type { KeyGroupRange } from '../../types/key-group.ts';
 import { CellContext, inNamespace, type LinkedCell } from '../cells/cell-context.ts';
-import type { CellTable, StoredCell, TimerTable } from '../cells/cell-table.ts';
+import type { CellTable, StoredCell, TimerCell, TimerTable } from '../cells/cell-table.ts';
 
 export class Cell implements LinkedCell<Cell> {
   readonly owner: StateTable;
@@ -27,6 +27,7 @@ export class Cell implements LinkedCell<Cell> {
   next: Cell | undefined = undefined;
   sibling: Cell | undefined = undefined;
   bucket: Bucket | undefined = undefined;
+  /** -1: it is in no bucket. */
   slot = -1;
 
   constructor(
@@ -43,6 +44,10 @@ export class Cell implements LinkedCell<Cell> {
     this.namespace = namespace;
     this.namespaceId = namespaceId;
     this.value = value;
+  }
+
+  get gone(): boolean {
+    return this.slot === -1;
   }
 }
 
@@ -195,6 +200,7 @@ export class StateTable implements CellTable, TimerTable {
       cells[cell.slot] = last;
       last.slot = cell.slot;
     }
+    cell.slot = -1;
     this.#version = -1;
   }
 
@@ -205,11 +211,11 @@ export class StateTable implements CellTable, TimerTable {
     this.#version = -1;
   }
 
-  restoreCell(keyId: unknown, from: Omit<StoredCell, 'next'>): void {
-    this.restore(
-      keyId,
-      new Cell(this, from.key, from.keyGroup, from.namespace, from.namespaceId, from.value),
-    );
+  restoreCell(keyId: unknown, from: Omit<StoredCell, 'next'>): TimerCell {
+    const { key, keyGroup, namespace, namespaceId, value } = from;
+    const cell = new Cell(this, key, keyGroup, namespace, namespaceId, value);
+    this.restore(keyId, cell);
+    return cell;
   }
 
   /** Every cell at the time of the call. */
