@@ -28,8 +28,8 @@ import { parseStateKey, type StateKeyWriter } from './state-key.ts';
 import type { StateValues } from './state-values.ts';
 import type { WriteBack } from './write-back.ts';
 
-/** Of a cell, the Map entry that leads to it, and its columns. */
-const CELL_BYTES = 400;
+/** Of a cell, the Map entry that leads to it, and its columns while they hold a few entries. */
+const CELL_BYTES = 800;
 /** Live objects take a few times their encoded size. */
 const LIVE_FACTOR = 3;
 /** Until a value has been encoded. */

@@ -27,23 +27,25 @@ const SMALL_INDEX_MAX = 2 ** 16;
 /** Keeps a column of small numbers one. */
 const NO_VALUE = 0;
 
-/** Memory of an entry whose key is an integer: three columns with their slack, and its place in the index. */
-const INTEGER_BYTES = 32;
+/** Memory of an entry whose key is an integer: its part of the columns, of the index and of the list of what is dirty, with their slack. */
+const INTEGER_BYTES = 30;
 /** Of one with any other key: the columns, the key, its identity and a Map's entry. */
 const OTHER_BYTES = 120;
+
+const NONE: readonly number[] = [];
 
 export class MapEntries {
   /** Without the objects that values are. */
   readonly bytesPerEntry: number;
   #keys: unknown[] = [];
   #values: unknown[] = [];
-  #marks: number[] = [];
+  #marks: number[] = [0];
   /** Of integers, once there are more than a few. */
   #index: Uint16Array | Uint32Array | undefined;
   /** Of other keys, by identity. */
   #places: Map<unknown, number> | undefined;
   /** Places of those that are dirty. */
-  #dirty: number[] = [];
+  #dirty: number[] | undefined;
 
   /** `integers`: keys are integers, which are their own identities. */
   constructor(integers: boolean) {
@@ -76,7 +78,7 @@ export class MapEntries {
   add(id: unknown, key: unknown): number {
     const at = this.#keys.push(key) - 1;
     this.#values.push(NO_VALUE);
-    if ((at & 7) === 0) this.#marks.push(0);
+    if ((at & 7) === 0 && at > 0) this.#marks.push(0);
     if (this.#places !== undefined) this.#places.set(id, at);
     else if (this.#index === undefined ? at >= SCANNED_MAX : 4 * at >= 3 * this.#index.length)
       this.#reindex();
@@ -118,14 +120,15 @@ export class MapEntries {
   touch(at: number): void {
     if (this.is(at, MARK.dirty)) return;
     this.mark(at, MARK.dirty);
-    this.#dirty.push(at);
+    if (this.#dirty === undefined) this.#dirty = [at];
+    else this.#dirty.push(at);
   }
 
   /** Places of what is dirty, which is clean now. */
   takeDirty(): readonly number[] {
     const dirty = this.#dirty;
-    if (dirty.length === 0) return dirty;
-    this.#dirty = [];
+    if (dirty === undefined) return NONE;
+    this.#dirty = undefined;
     for (const at of dirty) this.unmark(at, MARK.dirty);
     return dirty;
   }
@@ -145,8 +148,8 @@ export class MapEntries {
   clear(): void {
     this.#keys = [];
     this.#values = [];
-    this.#marks = [];
-    this.#dirty = [];
+    this.#marks = [0];
+    this.#dirty = undefined;
     this.#index = undefined;
     this.#places?.clear();
   }
