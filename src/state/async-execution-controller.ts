@@ -16,9 +16,9 @@
  *  E5  A step runs what has completed before it runs what was held back, both in portions: neither completions nor input starve.
  *  E6  While something that has completed waits to be run, no input is taken beyond what keeps the task busy (`in-flight-window.ts`).
  *
- * Cost: where nothing is missing, one call per batch beside the operator's own check; while keys wait, a look into an index per record;
- * a record that waits costs some columns (`waiting-keys.ts`) and no object. No promise per record: what waits is grouped by the load that
- * it waits for.
+ * Cost: where nothing is missing, one call per batch beside the operator's own check; while keys wait, a look into a table per record;
+ * a record that waits costs some columns (`waiting-keys.ts`) and no object, and the rest of its batch is not copied where the operator can
+ * leave records out (`processRest`). No promise per record: what waits is grouped by the load that it waits for.
  */
 import { BATCH_SIZE_MAX, NO_TIMESTAMP, type RecordBatch } from '../types/record-batch.ts';
 import { InFlightWindow } from './in-flight-window.ts';
