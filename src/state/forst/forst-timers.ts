@@ -28,6 +28,8 @@ const SPILL_SHARE = 1 / 16;
 const REFILL_MOST = 2048;
 /** Timers read in one go, as far as half of their table's share of the limit is enough for them as bytes. */
 const STAGE_MOST = 1 << 18;
+/** However few timers memory has room for, so much may be read ahead: a read for each timer would take longer than timers take to come. */
+const STAGE_LEAST_BYTES = 1024;
 const DOMAINS = ['event', 'processing'] as const;
 
 interface TimerStates {
@@ -140,7 +142,7 @@ export class ForstTimers {
   /** Keeps the limit, and reads ahead. */
   trim(): void {
     const most = this.#params.most();
-    if (this.bytes > most * TIMER_BYTES) this.#shrink(most);
+    if (this.size > most || this.bytes > this.#bytesMost(most)) this.#shrink(most);
     for (const states of this.#all) {
       const { table, reading, failed } = states;
       if (table.end === undefined || reading !== undefined) continue;
@@ -181,11 +183,15 @@ export class ForstTimers {
     return most / Math.max(1, tables.length);
   }
 
+  #bytesMost(most: number): number {
+    return most * TIMER_BYTES + this.#all.length * STAGE_LEAST_BYTES;
+  }
+
   #shrink(most: number): void {
     const excess = this.size - most;
     const until = most + Math.max(0, excess - Math.max(SPILL_MOST, excess * SPILL_SHARE));
     while (this.size > until && this.#spill(most));
-    if (this.bytes <= most * TIMER_BYTES) return;
+    if (this.bytes <= this.#bytesMost(most)) return;
     for (const { table } of this.#all) if (table.staged) table.dropStage();
   }
 
@@ -233,7 +239,7 @@ export class ForstTimers {
         keyGroups: keyGroupRange,
         after: table.end!, // only where there is more
         most: STAGE_MOST,
-        bytesMost: (this.#share(most()) / 2) * TIMER_BYTES,
+        bytesMost: Math.max((this.#share(most()) / 2) * TIMER_BYTES, STAGE_LEAST_BYTES),
         yieldToLoop,
         signal,
       });
