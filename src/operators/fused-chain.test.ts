@@ -16,6 +16,9 @@ const step: fc.Arbitrary<StatelessStep> = fc.oneof(
   fc
     .integer({ min: 2, max: 4 })
     .map((n): StatelessStep => ({ kind: 'filter', apply: (value: number) => value % n !== 0 })),
+  fc
+    .integer({ min: 2, max: 12 })
+    .map((n): StatelessStep => ({ kind: 'filter', apply: (value: number) => value % n === 0 })),
   fc.integer({ min: 0, max: 3 }).map((n): StatelessStep => ({
     kind: 'flatMap',
     apply: (value: number) => Array.from({ length: n }, (_, i) => value * 10 + i),
@@ -49,23 +52,30 @@ describe('a fused chain', () => {
     fc.assert(
       fc.property(
         fc.array(step, { minLength: 1, maxLength: 6 }),
-        fc.array(fc.nat(100), { minLength: 1, maxLength: 40 }),
-        (steps, values) => {
-          const times = values.map((_, i) => i);
-          const expected = reference(steps, values, times);
-          const out: (readonly [number, number])[] = [];
+        fc.array(fc.array(fc.nat(100), { minLength: 1, maxLength: 40 }), { minLength: 1 }),
+        (steps, batches) => {
+          const timesOf = (values: readonly number[]): readonly number[] => values.map((_, i) => i);
+          const expected = batches.flatMap((values) => reference(steps, values, timesOf(values)));
+          const emitted: (readonly [readonly unknown[], Float64Array | null])[] = [];
           const chain = fuseSteps(
             steps,
-            (results, stamps) =>
-              results.forEach((result, i) => out.push([result as number, stamps![i]!])),
+            (results, stamps) => emitted.push([results, stamps]),
             fail,
           );
-          chain({ values, timestamps: Float64Array.from(times) });
-          assert.deepEqual(out, expected);
-          const bare: unknown[] = [];
-          fuseSteps(steps, (results) => bare.push(...results), fail)({ values, timestamps: null });
+          for (const values of batches)
+            chain({ values, timestamps: Float64Array.from(timesOf(values)) });
+          // What was handed over stays as it is while later batches are processed.
           assert.deepEqual(
-            bare,
+            emitted.flatMap(([results, stamps]) =>
+              results.map((result, i) => [result, stamps![i]]),
+            ),
+            expected,
+          );
+          const bare: (readonly unknown[])[] = [];
+          const plain = fuseSteps(steps, (results) => bare.push(results), fail);
+          for (const values of batches) plain({ values, timestamps: null });
+          assert.deepEqual(
+            bare.flat(),
             expected.map(([value]) => value),
           );
         },
