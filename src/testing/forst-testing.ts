@@ -8,7 +8,9 @@ import { LsmTree } from '../lsm/lsm-tree.ts';
 import { versionFromJson } from '../lsm/tree-version.ts';
 import { StoreSnapshotReader } from '../state/checkpoint-storage.ts';
 import { decodeManifest } from '../state/forst/manifest.ts';
+import type { KeyedBackendParams } from '../state/keyed-state-backend.ts';
 import type { KeyedStateHandle } from '../state/snapshot.ts';
+import { t } from '../types/t.ts';
 import { ForstStateBackend } from '../state/forst/forst-state-backend.ts';
 import { ForstWorker } from '../state/forst/forst-worker.ts';
 import { LocalPrimary } from '../state/forst/local-primary.ts';
@@ -152,3 +154,20 @@ export async function liveEntries(
   }
   return entries;
 }
+
+/** A backend over all key groups, with integers as keys and a clock that stands. */
+export const keyedParamsIn = (
+  store: MemoryStore,
+  { operatorId = 'operator', attemptId = 'attempt', restore = [] }: KeyedParamsGiven = {},
+): KeyedBackendParams => ({
+  ...{ operatorId, attemptId, restore },
+  keySchema: t.int32(),
+  keyGroupRange: { start: 0, end: 127 },
+  maxParallelism: 128,
+  reader: new StoreSnapshotReader(store),
+  wallMs: () => 0,
+  yieldToLoop: async () => {},
+  allowGenericTypes: false,
+});
+
+type KeyedParamsGiven = Partial<Pick<KeyedBackendParams, 'operatorId' | 'attemptId' | 'restore'>>;

@@ -23,6 +23,7 @@ import {
 } from './ordered-values.ts';
 import { corrupt } from './row-corruption.ts';
 import { describeSchema } from './schema-json.ts';
+import { INTEGER_KINDS } from './schema-kinds.ts';
 import { checkSchemaLimits, childrenOf } from './schema-limits.ts';
 import type { Schema } from './schema.ts';
 
@@ -365,7 +366,6 @@ export function keyIdentity(schema: Schema<unknown>): (key: unknown) => KeyIdent
   }
 }
 
-const INTEGERS: ReadonlySet<string> = new Set(['int8', 'int16', 'int32', 'int64', 'timestamp']);
 /** Two integers below this are one integer that a number holds exactly. */
 const HALF = 2 ** 26;
 
@@ -397,7 +397,7 @@ function pairIdentity(
   if (first === undefined || second === undefined || elements.length > 2) return undefined;
   const partOf = ({ kind }: Schema<unknown>): ((part: never) => number) | undefined => {
     if (kind === 'string') return numberOfText;
-    return INTEGERS.has(kind) ? numberOfInteger : undefined;
+    return INTEGER_KINDS.has(kind) ? numberOfInteger : undefined;
   };
   const firstOf = partOf(first) as ((part: unknown) => number) | undefined; // keys match the schema
   const secondOf = partOf(second) as ((part: unknown) => number) | undefined; // as above

@@ -2,6 +2,7 @@
 import { ByteReader, ByteWriter } from '../../base/bytes.ts';
 import type { KeyedStateBackend } from '../../state/keyed-state-backend.ts';
 import { rowCodec } from '../../types/row-codec.ts';
+import { PLAIN_KINDS } from '../../types/schema-kinds.ts';
 import type { Schema } from '../../types/schema.ts';
 import type { OperatorContext } from '../contract.ts';
 import {
@@ -51,24 +52,9 @@ export function openPanes(
   return together ? new PanesOfKey(keyed, params) : new FoldedPanes(keyed, params);
 }
 
-const IMMUTABLE: ReadonlySet<string> = new Set([
-  'boolean',
-  'int8',
-  'int16',
-  'int32',
-  'int64',
-  'bigint',
-  'float',
-  'double',
-  'string',
-  'timestamp',
-  'decimal',
-  'enum',
-]);
-
 /** Copies values of a schema; undefined where values cannot change. */
 function copier(schema: Schema<unknown>): ((value: unknown) => unknown) | undefined {
-  if (IMMUTABLE.has(schema.kind)) return undefined;
+  if (PLAIN_KINDS.has(schema.kind) || schema.kind === 'decimal') return undefined;
   const codec = rowCodec(schema);
   const writer = new ByteWriter();
   return (value) => {

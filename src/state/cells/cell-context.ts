@@ -19,6 +19,7 @@
  * `bench/runtime.ts` and `bench/nexmark`.
  */
 import { NumberMap } from '../../base/number-map.ts';
+import { NUMBER_KINDS } from '../../types/schema-kinds.ts';
 import type { StoredCell } from './cell-table.ts';
 import { KeyContext, type KeySpace } from './key-context.ts';
 
@@ -37,17 +38,6 @@ interface KeyMap<C> extends Pick<Map<unknown, C>, 'get' | 'has' | 'delete' | 'si
   values(): Iterable<C>;
 }
 
-/** Keys whose identities are numbers; pairs of them and texts mostly are. */
-const NUMBERS: ReadonlySet<string> = new Set([
-  'int8',
-  'int16',
-  'int32',
-  'int64',
-  'timestamp',
-  'float',
-  'double',
-]);
-
 export class CellContext<C extends LinkedCell<C>> extends KeyContext {
   readonly #newMap: () => KeyMap<C>;
   readonly #map: KeyMap<C>;
@@ -57,10 +47,11 @@ export class CellContext<C extends LinkedCell<C>> extends KeyContext {
   constructor(space: KeySpace) {
     super(space);
     const { keySchema } = space;
+    // Identities are numbers; of pairs of integers and texts mostly.
     const numbers =
-      NUMBERS.has(keySchema.kind) ||
+      NUMBER_KINDS.has(keySchema.kind) ||
       (keySchema.kind === 'tuple' &&
-        keySchema.elements.every(({ kind }) => kind === 'string' || NUMBERS.has(kind)));
+        keySchema.elements.every(({ kind }) => kind === 'string' || NUMBER_KINDS.has(kind)));
     this.#newMap = () => (numbers ? new NumberMap<C>() : new Map<unknown, C>());
     this.#map = this.#newMap();
     this.#maps = [this.#map];

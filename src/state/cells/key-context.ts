@@ -5,6 +5,7 @@
 import { internal, invalid, type MillraceError } from '../../base/errors.ts';
 import { keyIdentity } from '../../types/key-codec.ts';
 import { hashKey, murmurHash } from '../../types/key-hash.ts';
+import { PLAIN_KINDS } from '../../types/schema-kinds.ts';
 import type { KeyedBackendParams } from '../keyed-state-backend.ts';
 
 export type KeySpace = Pick<
@@ -27,7 +28,7 @@ export class KeyContext {
   constructor(space: KeySpace) {
     this.#space = space;
     this.#identify = keyIdentity(space.keySchema);
-    this.#plainKeys = PLAIN_KEYS.has(space.keySchema.kind);
+    this.#plainKeys = PLAIN_KINDS.has(space.keySchema.kind);
   }
 
   /** @hot bench/runtime.ts @throws `invalid` NULL_KEY */
@@ -57,21 +58,6 @@ function keyGroupWithin(key: unknown, space: KeySpace): number {
     `key group ${keyGroup} is outside ${keyGroupRange.start} to ${keyGroupRange.end} of operator ${operatorId}`,
   );
 }
-
-/** Schemas whose values are their own identity in a Map. */
-const PLAIN_KEYS: ReadonlySet<string> = new Set([
-  'boolean',
-  'int8',
-  'int16',
-  'int32',
-  'int64',
-  'bigint',
-  'float',
-  'double',
-  'string',
-  'timestamp',
-  'enum',
-]);
 
 const missingKey = (key: unknown, operatorId: string): MillraceError =>
   invalid(

@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LsmTree } from '../../lsm/lsm-tree.ts';
 import { MemoryStore } from '../../storage/memory-store.ts';
-import { forstInMemory } from '../../testing/forst-testing.ts';
+import { forstInMemory, keyedParamsIn } from '../../testing/forst-testing.ts';
 import { t } from '../../types/t.ts';
-import { StoreSnapshotReader } from '../checkpoint-storage.ts';
 
 const SIGNAL = new AbortController().signal;
 const TIMERS = 200;
@@ -12,18 +11,7 @@ const TIMERS = 200;
 test('with memory for one timer, several are read at a time', async (context) => {
   const scan = context.mock.method(LsmTree.prototype, 'scanRange');
   const store = new MemoryStore();
-  const backend = await forstInMemory(store, { timersMost: 1 }).createKeyed({
-    operatorId: 'operator',
-    attemptId: 'attempt',
-    keySchema: t.int32(),
-    keyGroupRange: { start: 0, end: 127 },
-    maxParallelism: 128,
-    restore: [],
-    reader: new StoreSnapshotReader(store),
-    wallMs: () => 0,
-    yieldToLoop: async () => {},
-    allowGenericTypes: false,
-  });
+  const backend = await forstInMemory(store, { timersMost: 1 }).createKeyed(keyedParamsIn(store));
   const fired: number[] = [];
   const timers = backend.getTimerService('timers', t.int32(), {
     onEventTime: (timestamp) => fired.push(timestamp),

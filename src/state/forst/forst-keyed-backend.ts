@@ -18,6 +18,7 @@ import { checkCompatibility } from '../../types/evolution.ts';
 import { keyCodec, keyIdentity } from '../../types/key-codec.ts';
 import type { KeyGroupRange } from '../../types/key-group.ts';
 import { schemaFromJson, schemaToJson } from '../../types/schema-json.ts';
+import { INTEGER_KINDS, NUMBER_KINDS } from '../../types/schema-kinds.ts';
 import type { Schema } from '../../types/schema.ts';
 import { buildState } from '../cells/build-state.ts';
 import { foldOf } from '../cells/fold-of.ts';
@@ -60,10 +61,6 @@ import { WriteBack } from './write-back.ts';
 const SCAN_BATCH = 1024;
 /** Of the hottest keys that a manifest tells. */
 const HOT_KEYS_MAX = 32;
-/** Kinds of schemas whose values are integers. */
-const INTEGERS: ReadonlySet<string> = new Set(['int8', 'int16', 'int32', 'int64', 'timestamp']);
-/** Whose values are no objects. */
-const PLAIN: ReadonlySet<string> = new Set([...INTEGERS, 'boolean', 'float', 'double']);
 /** Timers in memory, however little there is of it. */
 const TIMERS_LEAST = 1024;
 
@@ -409,8 +406,8 @@ export class ForstKeyedBackend implements KeyedStateBackend, Residency {
       userKeyCodec: keyCodec(descriptor.keySchema),
       userKeyOrder: new UserKeyOrder(descriptor.keySchema),
       identifyUserKey: keyIdentity(descriptor.keySchema),
-      integerKeys: INTEGERS.has(descriptor.keySchema.kind),
-      plainValues: PLAIN.has(elementSchema(descriptor).kind),
+      integerKeys: INTEGER_KINDS.has(descriptor.keySchema.kind),
+      plainValues: isPlain(elementSchema(descriptor).kind),
       identifyNamespace:
         namespaceSchema === undefined ? () => undefined : keyIdentity(namespaceSchema),
       ...(ttlMs === undefined ? {} : { expiryOf: (value) => (value as Stamped).touchedMs + ttlMs }), // TtlMapState stores these
@@ -486,3 +483,6 @@ export function checkKeySchema(params: KeyedBackendParams, { keySchema }: Manife
     { details: { operator: params.operatorId, reasons } },
   );
 }
+
+/** Values take no memory beside their place. */
+const isPlain = (kind: string): boolean => NUMBER_KINDS.has(kind) || kind === 'boolean';

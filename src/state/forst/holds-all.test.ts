@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryStore } from '../../storage/memory-store.ts';
-import { forstInMemory } from '../../testing/forst-testing.ts';
+import { forstInMemory, keyedParamsIn } from '../../testing/forst-testing.ts';
 import { SeededRandom } from '../../testing/seeded-random.ts';
 import { t } from '../../types/t.ts';
-import { StoreSnapshotReader, StoreSnapshotWriter } from '../checkpoint-storage.ts';
+import { StoreSnapshotWriter } from '../checkpoint-storage.ts';
 import { mapState, reducingState, valueState } from '../descriptor.ts';
 import type { KeyedStateBackend, StateBackend } from '../keyed-state-backend.ts';
 import type { KeyedStateHandle } from '../snapshot.ts';
@@ -23,18 +23,7 @@ const openIn = (
   store: MemoryStore,
   restore: readonly KeyedStateHandle[] = [],
 ): Promise<KeyedStateBackend> =>
-  backend.createKeyed({
-    operatorId: 'operator',
-    attemptId: `attempt${++attempts}`,
-    keySchema: t.int32(),
-    keyGroupRange: { start: 0, end: 127 },
-    maxParallelism: 128,
-    restore,
-    reader: new StoreSnapshotReader(store),
-    wallMs: () => 0,
-    yieldToLoop: async () => {},
-    allowGenericTypes: false,
-  });
+  backend.createKeyed(keyedParamsIn(store, { attemptId: `attempt${++attempts}`, restore }));
 
 const open = (
   store: MemoryStore,

@@ -63,7 +63,7 @@ export class MapCache
   readonly #params: MapCacheParams;
   #valueBytes = VALUE_BYTES_GUESS;
   /** Where the entry is that was looked for last. */
-  #found = new MapEntries(true);
+  #found = NO_ENTRIES;
   #namespace: unknown = undefined;
   #namespaceId: unknown = undefined;
 
@@ -85,11 +85,12 @@ export class MapCache
   }
 
   prepare(): boolean {
-    const cell = this.#cached() ?? this.#add();
-    if (cell.complete) return true;
+    const known = this.#cached();
+    if ((known ?? this.#add()).complete) return true;
     const prefix = this.#prefix();
-    if (this.#params.tree.prefixIsAbsent(prefix)) {
-      cell.complete = true;
+    // Of a new one this has been asked.
+    if (known !== undefined && this.#params.tree.prefixIsAbsent(prefix)) {
+      known.complete = true;
       return true;
     }
     this.#params.loads.noteAll(this, this.#address(copyOf(prefix)));
@@ -264,7 +265,8 @@ export class MapCache
     if (known === undefined && this.#params.writeBack.holdsAll) return NO_ENTRIES;
     const cell = known ?? this.#add();
     if (cell.complete) return entriesOf(cell);
-    if (!this.#params.tree.prefixIsAbsent(this.#prefix())) throw notResident(this.#params.name);
+    if (known === undefined || !this.#params.tree.prefixIsAbsent(this.#prefix()))
+      throw notResident(this.#params.name);
     cell.complete = true;
     return entriesOf(cell);
   }

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryStore } from '../../storage/memory-store.ts';
-import { forstInMemory } from '../../testing/forst-testing.ts';
+import { forstInMemory, keyedParamsIn } from '../../testing/forst-testing.ts';
 import { t } from '../../types/t.ts';
-import { StoreSnapshotReader } from '../checkpoint-storage.ts';
 import { valueState } from '../descriptor.ts';
 
 const OPERATORS = 8;
@@ -19,18 +18,9 @@ test('what many operators of a worker have not written out stays within what one
   const backend = forstInMemory(store, { cacheBytes: 0, memtableBytes: MEMTABLE_BYTES });
   const gauges: (() => number)[] = [];
   const open = async (_: unknown, i: number) => {
-    const keyed = await backend.createKeyed({
-      operatorId: `operator${i}`,
-      attemptId: `attempt${i}`,
-      keySchema: t.int32(),
-      keyGroupRange: { start: 0, end: 127 },
-      maxParallelism: 128,
-      restore: [],
-      reader: new StoreSnapshotReader(store),
-      wallMs: () => 0,
-      yieldToLoop: async () => {},
-      allowGenericTypes: false,
-    });
+    const keyed = await backend.createKeyed(
+      keyedParamsIn(store, { operatorId: `operator${i}`, attemptId: `attempt${i}` }),
+    );
     keyed.registerMetrics?.({
       gauge: (name, value) => {
         if (name.endsWith('cur-size-all-mem-tables')) gauges.push(value as () => number);

@@ -4,6 +4,11 @@ import { type CellOwner, ForstCell } from './forst-cell.ts';
 import { WriteBack } from './write-back.ts';
 import { SeededRandom } from '../../testing/seeded-random.ts';
 
+const cellOf = (owner: CellOwner, keyId: unknown): ForstCell => {
+  const address = { key: keyId, keyId, keyGroup: 0, namespace: undefined, namespaceId: undefined };
+  return new ForstCell(owner, address, 'value');
+};
+
 test('who watches is told of the keys that left while dirty, and of no others', () => {
   const writeBack = new WriteBack(() => 0);
   const owner: CellOwner = {
@@ -11,14 +16,7 @@ test('who watches is told of the keys that left while dirty, and of no others', 
     forgetCell: (cell) => writeBack.release(cell),
   };
   const leave = (keyId: string, dirty: boolean): void => {
-    const address = {
-      key: keyId,
-      keyId,
-      keyGroup: 0,
-      namespace: undefined,
-      namespaceId: undefined,
-    };
-    const cell = new ForstCell(owner, address, 'value');
+    const cell = cellOf(owner, keyId);
     writeBack.admit(cell, 100);
     if (dirty) writeBack.touch(cell);
     writeBack.evict();
@@ -71,14 +69,7 @@ test('a cell that has left is listed no more, and what is dirty is written once,
     forgetCell: (cell) => writeBack.release(cell),
   };
   const newCell = (keyId: number): ForstCell => {
-    const address = {
-      key: keyId,
-      keyId,
-      keyGroup: 0,
-      namespace: undefined,
-      namespaceId: undefined,
-    };
-    const cell = new ForstCell(owner, address, keyId);
+    const cell = cellOf(owner, keyId);
     writeBack.admit(cell, 100);
     return cell;
   };

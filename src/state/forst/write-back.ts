@@ -9,7 +9,7 @@
  *  W4  `evictions` and `folds` count what left the cache for the tree: whoever reads the tree across them reads again. Folds are no maps.
  *      Who watches is told of which keys something left.
  *  W5  Of `#dirty`, what lies before `#ahead` has been written, or is listed again behind it.
- *  W6  Fewer than half of the cells in `#dirty`, or GONE_MAX, have left the cache: a list does not keep what was evicted in memory.
+ *  W6  After an eviction fewer than half of the cells in `#dirty`, or fewer than GONE_MAX, have left the cache: a list does not keep what was evicted in memory.
  *  W7  While `holdsAll`, the tree has nothing of what the cache does not know: it began empty, and no cell with a value, present or stored,
  *      has left.
  *
